@@ -1,0 +1,3 @@
+//! The `wasmplugin` command.
+
+fn main() {}

@@ -1,0 +1,171 @@
+//! The resolved form: what [`super::plan`] makes of settings and resources.
+
+use std::fmt;
+use std::time::Duration;
+
+/// A filter entry's configuration, checked and resolved.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// The phases that this entry runs.
+    pub phases: PhaseSet,
+    /// Identity of everything but `phases`: entries with equal keys share one set of plugins.
+    pub key: String,
+    /// The plugins that apply to this workload, in the order in which requests meet them
+    /// (all phases; an entry runs those of its own).
+    pub plugins: Vec<PluginSpec>,
+    /// `startup.wait`: how long a first load may hold Envoy's start.
+    pub startup_wait: Duration,
+    /// `fetch.maxModuleBytes`.
+    pub max_module_bytes: u64,
+}
+
+/// One plugin, ready to be loaded.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PluginSpec {
+    /// `metadata.namespace`.
+    pub namespace: String,
+    /// `metadata.name`.
+    pub name: String,
+    /// `phase`.
+    pub phase: Phase,
+    /// `priority`; unset sorts lowest, as in istiod.
+    pub priority: Option<i32>,
+    /// `url`.
+    pub url: ModuleUrl,
+    /// `sha256`: 64 lower-case hex digits.
+    pub sha256: Option<String>,
+    /// What the guest reads as its plugin configuration.
+    pub config: Vec<u8>,
+    /// `pluginName`, the guest's root id.
+    pub root_id: String,
+    /// `vmConfig.env`.
+    pub env: Vec<(String, EnvValue)>,
+    /// `failStrategy`.
+    pub fail: FailStrategy,
+    /// Status of the reply when the plugin fails closed (`wasmplugin.io/fail-status`).
+    pub fail_status: u16,
+    /// The caps of this plugin.
+    pub limits: Limits,
+}
+
+impl PluginSpec {
+    /// `<namespace>/<name>`, as resources are named in messages and routes.
+    pub fn resource(&self) -> String {
+        format!("{}/{}", self.namespace, self.name)
+    }
+
+    /// `<namespace>.<name>`, as guests, logs and metrics know the plugin.
+    pub fn plugin_name(&self) -> String {
+        format!("{}.{}", self.namespace, self.name)
+    }
+}
+
+/// Where a plugin stands in the chain. The order of the variants is the order of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Phase {
+    /// Before Envoy's authentication filters.
+    Authn,
+    /// After authentication, before authorization.
+    Authz,
+    /// After authorization.
+    Stats,
+    /// Before the router.
+    Unspecified,
+}
+
+impl Phase {
+    /// All phases in request order.
+    pub const ALL: [Self; 4] = [Self::Authn, Self::Authz, Self::Stats, Self::Unspecified];
+
+    /// The spelling of the resource.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Authn => "AUTHN",
+            Self::Authz => "AUTHZ",
+            Self::Stats => "STATS",
+            Self::Unspecified => "UNSPECIFIED_PHASE",
+        }
+    }
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A set of phases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PhaseSet(u8);
+
+impl PhaseSet {
+    /// Every phase.
+    pub const ALL: Self = Self(0b1111);
+    /// No phase.
+    pub const EMPTY: Self = Self(0);
+
+    /// This set and `phase`.
+    #[must_use]
+    pub const fn with(self, phase: Phase) -> Self {
+        Self(self.0 | 1 << phase as u8)
+    }
+
+    /// Whether `phase` is in the set.
+    pub const fn contains(self, phase: Phase) -> bool {
+        self.0 & (1 << phase as u8) != 0
+    }
+}
+
+/// Where a module comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ModuleUrl {
+    /// `file://PATH`: a path, relative ones to Envoy's working directory (as Istio hands it on).
+    File(String),
+    /// `http://…` or `https://…`, whole.
+    Http(String),
+    /// `oci://…` or no scheme: the reference without scheme.
+    Oci(String),
+}
+
+impl fmt::Display for ModuleUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "file://{path}"),
+            Self::Http(url) => f.write_str(url),
+            Self::Oci(reference) => write!(f, "oci://{reference}"),
+        }
+    }
+}
+
+/// The value of one environment variable of a guest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EnvValue {
+    /// Written in the resource.
+    Inline(String),
+    /// Taken from Envoy's environment under the same name; skipped where that has none.
+    Host,
+}
+
+/// What happens to traffic when a plugin cannot run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailStrategy {
+    /// Refuse (the default).
+    Close,
+    /// Go on without the plugin.
+    Open,
+    /// Refuse the failing stream, start the plugin afresh for later ones.
+    Reload,
+}
+
+/// Caps of one plugin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The longest that one call into the guest may take on a stream.
+    pub call_deadline: Duration,
+    /// The longest that start or configuration may take.
+    pub start_deadline: Duration,
+    /// Linear memory of one instance, in bytes.
+    pub memory: u64,
+    /// Elements of all tables of one instance.
+    pub table_elements: u32,
+}
