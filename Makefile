@@ -1,0 +1,70 @@
+# Everything that is done to this repository, as make targets. `make help` lists them.
+# Needs a Rust toolchain (rust-version in Cargo.toml), Python 3, and crates.io and PyPI.
+
+# LOCKED=--locked makes a change of Cargo.lock an error, as in CI.
+LOCKED ?=
+CARGO ?= cargo
+ENVOY_VERSION ?= $(shell cat envoy/VERSION)
+
+TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
+DEV := $(TARGET)/debug
+
+# Test files that start or read real Envoys and need the module built; `check` leaves them out.
+ENVOY_TESTS := abi e2e
+PLAIN_TESTS := $(filter-out $(ENVOY_TESTS),$(basename $(notdir $(wildcard tests/*.rs))))
+
+DOC := --no-deps --document-private-items
+
+.DEFAULT_GOAL := help
+.PHONY: help build dev demo run test check e2e lint doc bench plugins envoy ci clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## Release build: target/release/libwasmplugin.so and target/release/wasmplugin
+	$(CARGO) build --workspace --release $(LOCKED)
+
+dev: ## Development build of both crates, what demo, run and the tests use
+	$(CARGO) build --workspace $(LOCKED)
+
+demo: dev ## Start a real Envoy with the example plugins, send requests, show what each plugin did
+	envoy=$$(envoy/fetch.sh $(ENVOY_VERSION)) && \
+	    python3 examples/demo.py --envoy "$$envoy" --module-dir $(DEV)
+
+run: dev ## As demo, but keep serving until Ctrl-C
+	envoy=$$(envoy/fetch.sh $(ENVOY_VERSION)) && \
+	    python3 examples/demo.py --envoy "$$envoy" --module-dir $(DEV) --keep
+
+test: dev ## Everything that must pass: unit, golden and end-to-end tests on real Envoys
+	$(CARGO) test --workspace $(LOCKED)
+
+check: ## Quick loop without Envoy: format, clippy, unit and golden tests
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets $(LOCKED) -- -D warnings
+	$(CARGO) test --workspace --lib --bins $(addprefix --test ,$(PLAIN_TESTS)) $(LOCKED)
+
+e2e: dev ## The tests that need real Envoys (TEST=name selects)
+	$(CARGO) test $(addprefix --test ,$(ENVOY_TESTS)) $(LOCKED) -- $(TEST)
+
+lint: ## Format and lints; warnings are errors
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets $(LOCKED) -- -D warnings
+
+doc: ## API documentation; warnings are errors
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc -p wasmplugin-host --lib $(DOC) $(LOCKED)
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc -p wasmplugin-envoy $(DOC) $(LOCKED)
+
+bench: ## Micro-benchmarks (benches/)
+	$(CARGO) bench --benches $(LOCKED)
+
+plugins: ## Rebuild the example and fixture guests from source
+	examples/build.sh
+
+envoy: ## Print the path of a real Envoy, fetched on first use (ENVOY_VERSION selects)
+	@envoy/fetch.sh $(ENVOY_VERSION)
+
+ci: lint doc test ## What CI runs
+
+clean: ## Remove everything built or fetched
+	$(CARGO) clean
+	rm -rf target
