@@ -1,0 +1,185 @@
+//! Bootstrap configurations made of wasmplugin filter entries.
+
+use std::fmt::Write as _;
+
+use super::free_port;
+
+/// Starts access log lines in Envoy's log.
+pub(crate) const ACCESS: &str = "access";
+
+/// Listeners with wasmplugin filters in front of one upstream, and an admin interface.
+///
+/// Every request leaves a line `access <port> <path> <status> <details>` in Envoy's log.
+#[derive(Clone, Debug)]
+pub(crate) struct Bootstrap {
+    upstream: u16,
+    listeners: Vec<Listener>,
+    metadata: String,
+}
+
+#[derive(Clone, Debug)]
+struct Listener {
+    port: u16,
+    filters: Vec<String>,
+}
+
+impl Bootstrap {
+    /// One listener without filters, in front of port `upstream`.
+    pub(crate) fn new(upstream: u16) -> Self {
+        Self {
+            upstream,
+            listeners: Vec::new(),
+            metadata: String::new(),
+        }
+        .listener()
+    }
+
+    /// Starts another listener: filters go to it from here on.
+    #[must_use]
+    pub(crate) fn listener(mut self) -> Self {
+        self.listeners.push(Listener {
+            port: free_port(),
+            filters: Vec::new(),
+        });
+        self
+    }
+
+    /// Adds a filter entry with `settings` (YAML) as a `Struct`.
+    #[must_use]
+    pub(crate) fn filter(self, settings: &str) -> Self {
+        let config = format!(
+            "\"@type\": type.googleapis.com/google.protobuf.Struct\nvalue:\n{}",
+            indent(settings, 2)
+        );
+        self.entry(&config)
+    }
+
+    /// Adds a filter entry with `settings` (YAML or JSON) as text in a `StringValue`.
+    #[must_use]
+    pub(crate) fn text_filter(self, settings: &str) -> Self {
+        let config = format!(
+            "\"@type\": type.googleapis.com/google.protobuf.StringValue\nvalue: |\n{}",
+            indent(settings, 2)
+        );
+        self.entry(&config)
+    }
+
+    /// Metadata of the only route: YAML of `filter_metadata.wasmplugin`.
+    #[must_use]
+    pub(crate) fn route_metadata(mut self, metadata: &str) -> Self {
+        metadata.clone_into(&mut self.metadata);
+        self
+    }
+
+    fn entry(mut self, config: &str) -> Self {
+        let listener = self.listeners.last_mut().expect("new() makes one");
+        let mut entry = String::new();
+        let _ = write!(
+            entry,
+            r#"- name: wasmplugin.{number}
+  typed_config:
+    "@type": type.googleapis.com/envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter
+    dynamic_module_config: {{ name: wasmplugin, do_not_close: true, metrics_namespace: wasmplugin }}
+    filter_name: wasmplugin
+    filter_config:
+{config}"#,
+            number = listener.filters.len(),
+            config = indent(config, 6),
+        );
+        listener.filters.push(entry);
+        self
+    }
+
+    /// The port of the first listener.
+    pub(crate) fn port(&self) -> u16 {
+        self.ports()[0]
+    }
+
+    /// The ports of all listeners.
+    pub(crate) fn ports(&self) -> Vec<u16> {
+        self.listeners
+            .iter()
+            .map(|listener| listener.port)
+            .collect()
+    }
+
+    /// The YAML.
+    pub(crate) fn render(&self) -> String {
+        let mut yaml = String::from(
+            "admin: { address: { socket_address: { address: 127.0.0.1, port_value: 0 } } }\n\
+             static_resources:\n  listeners:\n",
+        );
+        let metadata = if self.metadata.is_empty() {
+            String::new()
+        } else {
+            format!(
+                "metadata:\n  filter_metadata:\n    wasmplugin:\n{}",
+                indent(&self.metadata, 6)
+            )
+        };
+        for Listener { port, filters } in &self.listeners {
+            let _ = write!(
+                yaml,
+                r#"  - name: edge.{port}
+    address: {{ socket_address: {{ address: 127.0.0.1, port_value: {port} }} }}
+    filter_chains:
+    - filters:
+      - name: envoy.filters.network.http_connection_manager
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+          stat_prefix: edge
+          access_log:
+          - name: envoy.access_loggers.stderr
+            typed_config:
+              "@type": type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StderrAccessLog
+              log_format:
+                text_format_source:
+                  inline_string: "{ACCESS} {port} %REQ(:PATH)% %RESPONSE_CODE% %RESPONSE_CODE_DETAILS%\n"
+          route_config:
+            virtual_hosts:
+            - name: all
+              domains: ["*"]
+              routes:
+              - match: {{ prefix: / }}
+                route: {{ cluster: upstream }}
+{metadata}
+          http_filters:
+{filters}
+          - name: envoy.filters.http.router
+            typed_config:
+              "@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router
+"#,
+                metadata = indent(&metadata, 16),
+                filters = indent(&filters.join("\n"), 10),
+            );
+        }
+        let _ = write!(
+            yaml,
+            r"  clusters:
+  - name: upstream
+    connect_timeout: 5s
+    load_assignment:
+      cluster_name: upstream
+      endpoints:
+      - lb_endpoints:
+        - endpoint: {{ address: {{ socket_address: {{ address: 127.0.0.1, port_value: {} }} }} }}
+",
+            self.upstream
+        );
+        yaml
+    }
+}
+
+/// `text` with every line moved right.
+pub(crate) fn indent(text: &str, by: usize) -> String {
+    text.lines()
+        .map(|line| {
+            if line.is_empty() {
+                String::new()
+            } else {
+                format!("{:by$}{line}", "")
+            }
+        })
+        .collect::<Vec<_>>()
+        .join("\n")
+}

@@ -1,0 +1,107 @@
+//! Tiny guests written here, and the resources that run them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use super::bootstrap::indent;
+
+/// What a guest has to export besides what it does; `%` stands for that.
+const GUEST: &str = r#"(module
+  (import "env" "proxy_add_header_map_value"
+    (func $add_header (param i32 i32 i32 i32 i32) (result i32)))
+  (import "env" "proxy_get_buffer_bytes"
+    (func $get_buffer (param i32 i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 16) "x-mark")
+  (global $config (mut i32) (i32.const 0))
+  (global $config_size (mut i32) (i32.const 0))
+  (func (export "proxy_abi_version_0_2_1"))
+  (func (export "proxy_on_memory_allocate") (param i32) (result i32)
+    (i32.const 4096))
+  (func (export "proxy_on_context_create") (param i32 i32))
+  (func (export "proxy_on_vm_start") (param i32 i32) (result i32)
+    (i32.const 1))
+  ;; Keeps the plugin configuration (buffer type 7) as the header's value.
+  (func (export "proxy_on_configure") (param $context i32) (param $size i32) (result i32)
+    (drop (call $get_buffer (i32.const 7) (i32.const 0) (local.get $size)
+      (i32.const 64) (i32.const 68)))
+    (global.set $config (i32.load (i32.const 64)))
+    (global.set $config_size (i32.load (i32.const 68)))
+    (i32.const 1))
+  (func $mark
+    (drop (call $add_header (i32.const 0) (i32.const 16) (i32.const 6)
+      (global.get $config) (global.get $config_size))))
+  (func (export "proxy_on_request_headers")
+    (param $context i32) (param $headers i32) (param $end i32) (result i32)
+    %
+    (i32.const 0)))
+"#;
+
+/// A directory of guests; they go when it is dropped.
+pub(crate) struct Guests {
+    directory: TempDir,
+}
+
+impl Guests {
+    pub(crate) fn new() -> Self {
+        Self {
+            directory: tempfile::tempdir().expect("a temporary directory"),
+        }
+    }
+
+    /// Adds its plugin configuration to each request as a header `x-mark`.
+    pub(crate) fn mark(&self) -> PathBuf {
+        self.assemble("mark", &GUEST.replace('%', "(call $mark)"))
+    }
+
+    /// As [`Self::mark`], but traps on a request with a body.
+    pub(crate) fn trap(&self) -> PathBuf {
+        let body = "(if (i32.eqz (local.get $end)) (then unreachable)) (call $mark)";
+        self.assemble("trap", &GUEST.replace('%', body))
+    }
+
+    /// As [`Self::mark`], but never returns from a request with a body.
+    pub(crate) fn spin(&self) -> PathBuf {
+        let body = "(if (i32.eqz (local.get $end)) (then (loop (br 0)))) (call $mark)";
+        self.assemble("spin", &GUEST.replace('%', body))
+    }
+
+    /// Says of no ABI version that it follows it.
+    pub(crate) fn without_abi(&self) -> PathBuf {
+        let text = GUEST.replace("proxy_abi_version_0_2_1", "something_else");
+        self.assemble("without-abi", &text.replace('%', ""))
+    }
+
+    /// Wants a function that no host has.
+    pub(crate) fn unknown_import(&self) -> PathBuf {
+        let text = GUEST.replace("proxy_get_buffer_bytes", "proxy_no_such_function");
+        self.assemble("unknown-import", &text.replace('%', ""))
+    }
+
+    /// A file with these bytes.
+    pub(crate) fn file(&self, name: &str, content: &[u8]) -> PathBuf {
+        let path = self.directory.path().join(name);
+        fs::write(&path, content).expect("a file");
+        path
+    }
+
+    fn assemble(&self, name: &str, text: &str) -> PathBuf {
+        let module = wat::parse_str(text).unwrap_or_else(|error| panic!("{name}: {error}"));
+        self.file(&format!("{name}.wasm"), &module)
+    }
+}
+
+/// A `WasmPlugin` in namespace `default` as an item of `plugins`; `spec` is YAML of further fields.
+pub(crate) fn plugin(name: &str, module: &Path, spec: &str) -> String {
+    format!(
+        "- apiVersion: extensions.istio.io/v1alpha1\n  \
+           kind: WasmPlugin\n  \
+           metadata: {{ name: {name}, namespace: default }}\n  \
+           spec:\n    \
+             url: file://{}\n{}\n",
+        module.display(),
+        indent(spec, 4)
+    )
+}
