@@ -16,7 +16,7 @@ PLAIN_TESTS := $(filter-out $(ENVOY_TESTS),$(basename $(notdir $(wildcard tests/
 DOC := --no-deps --document-private-items
 
 .DEFAULT_GOAL := help
-.PHONY: help build dev demo run test check e2e lint doc bench plugins envoy ci clean
+.PHONY: help build dev demo run test-build test check e2e lint doc bench plugins envoy ci clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,7 +24,7 @@ help: ## List the targets
 build: ## Release build: target/release/libwasmplugin.so and target/release/wasmplugin
 	$(CARGO) build --workspace --release $(LOCKED)
 
-dev: ## Development build of both crates, what demo, run and the tests use
+dev: ## Development build of both crates, as demo and run use it
 	$(CARGO) build --workspace $(LOCKED)
 
 demo: dev ## Start a real Envoy with the example plugins, send requests, show what each plugin did
@@ -35,7 +35,11 @@ run: dev ## As demo, but keep serving until Ctrl-C
 	envoy=$$(envoy/fetch.sh $(ENVOY_VERSION)) && \
 	    python3 examples/demo.py --envoy "$$envoy" --module-dir $(DEV) --keep
 
-test: dev ## Everything that must pass: unit, golden and end-to-end tests on real Envoys
+# As dev, with the features that dependencies have in tests: otherwise cargo builds wasmtime twice.
+test-build:
+	$(CARGO) build --workspace --lib --bins --tests $(LOCKED)
+
+test: test-build ## Everything that must pass: unit, golden and end-to-end tests on real Envoys
 	$(CARGO) test --workspace $(LOCKED)
 
 check: ## Quick loop without Envoy: format, clippy, unit and golden tests
@@ -43,7 +47,7 @@ check: ## Quick loop without Envoy: format, clippy, unit and golden tests
 	$(CARGO) clippy --workspace --all-targets $(LOCKED) -- -D warnings
 	$(CARGO) test --workspace --lib --bins $(addprefix --test ,$(PLAIN_TESTS)) $(LOCKED)
 
-e2e: dev ## The tests that need real Envoys (TEST=name selects)
+e2e: test-build ## The tests that need real Envoys (TEST=name selects)
 	$(CARGO) test $(addprefix --test ,$(ENVOY_TESTS)) $(LOCKED) -- $(TEST)
 
 lint: ## Format and lints; warnings are errors
