@@ -59,7 +59,7 @@ doc: ## API documentation; warnings are errors
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc -p wasmplugin-envoy $(DOC) $(LOCKED)
 
 bench: ## Micro-benchmarks (benches/)
-	$(CARGO) bench --benches $(LOCKED)
+	$(CARGO) bench --bench '*' $(LOCKED)
 
 plugins: ## Rebuild the example and fixture guests from source
 	examples/build.sh

@@ -11,13 +11,14 @@
 mod support;
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use support::bootstrap::Bootstrap;
+use support::bootstrap::{Bootstrap, Template};
 use support::envoy::{Envoy, Launch, complaints, module_lines};
 use support::guests::{Guests, plugin};
 use support::upstream::Upstream;
-use support::{ENVOYS, NEWEST, free_port, http, load, module, wait_for};
+use support::{ENVOYS, NEWEST, free_port, http, module, wait_for};
 
 /// How long a first load may hold a test's Envoy when it is going to fail.
 const SHORT_WAIT: &str = "startup: { wait: 2s }";
@@ -33,6 +34,42 @@ fn marks(response: &http::Response) -> String {
         .as_str()
         .unwrap_or_default()
         .to_owned()
+}
+
+// === examples ===
+
+#[test]
+fn the_demo_runs_on_every_envoy() {
+    for version in ENVOYS {
+        let output = Command::new("python3")
+            .arg("examples/demo.py")
+            .arg("--envoy")
+            .arg(module::envoy(version))
+            .arg("--module-dir")
+            .arg(module::directory())
+            .current_dir(module::root())
+            .output()
+            .expect("python3");
+        assert!(
+            output.status.success(),
+            "Envoy {version}: {}\n{}\n{}",
+            output.status,
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+}
+
+#[test]
+fn the_example_bootstraps_are_valid() {
+    for name in ["demo", "phases"] {
+        for version in ENVOYS {
+            let bootstrap = Template::read(name, free_port());
+            let (accepted, log) = Envoy::validate(version, &bootstrap.yaml);
+            assert!(accepted, "{name} on Envoy {version}:\n{log}");
+            assert_eq!(complaints(&log), [""; 0], "{name} on Envoy {version}");
+        }
+    }
 }
 
 // === settings ===
@@ -163,6 +200,28 @@ fn the_rust_fixtures_run() {
     }
 }
 
+#[test]
+fn bodies_pass_unchanged() {
+    let guests = Guests::new();
+    let mark = guests.mark();
+    let upstream = Upstream::echo();
+    let settings = settings(&[plugin("mark", &mark, "pluginConfig: { a: 1 }")]);
+    let bootstrap = Bootstrap::new(upstream.port()).filter(&settings);
+    let _envoy = Envoy::start(NEWEST, &bootstrap.render());
+    let mut connection = http::Connection::open(bootstrap.port()).expect("a connection");
+    // Beyond Envoy's buffer limit of 1 MiB too: nothing asks for buffering.
+    for size in [0, 1, 100_000, 3_000_000] {
+        let body = vec![b'x'; size];
+        let response = connection
+            .request("POST", "/", &[], &body)
+            .expect("an answer");
+        let echo = response.json();
+        assert_eq!(echo["body"].as_str().map(str::len), Some(size));
+        assert_eq!(echo["headers"]["x-mark"], r#"{"a":1}"#);
+    }
+    assert_eq!(upstream.seen().len(), 4);
+}
+
 // === broken configurations ===
 
 /// What the log says of a module that cannot be loaded, and the spec that names one.
@@ -271,14 +330,19 @@ fn wrong_configurations_are_refused_with_one_clear_line() {
 // === failing guests ===
 
 /// An Envoy of one worker with `module` under `strategy`, and its port.
-fn failing(upstream: &Upstream, module: &Path, strategy: &str) -> (Envoy, Bootstrap) {
+fn failing(
+    version: &str,
+    upstream: &Upstream,
+    module: &Path,
+    strategy: &str,
+) -> (Envoy, Bootstrap) {
     let spec = format!("failStrategy: {strategy}\npluginConfig: {{ armed: true }}");
     let settings = settings(&[plugin("failing", module, &spec)]);
     let bootstrap = Bootstrap::new(upstream.port())
         .filter(&format!("limits: {{ callDeadline: 50ms }}\n{settings}"))
         .listener();
     // Each worker has instances of its own; with one, what fails is what serves next.
-    let envoy = Launch::new(NEWEST)
+    let envoy = Launch::new(version)
         .concurrency(1)
         .start(&bootstrap.render());
     assert_eq!(http::get(bootstrap.port(), "/before").status, 200);
@@ -289,8 +353,9 @@ fn failing(upstream: &Upstream, module: &Path, strategy: &str) -> (Envoy, Bootst
 fn fail_close_refuses_the_stream_and_later_ones() {
     let guests = Guests::new();
     let upstream = Upstream::echo();
-    for module in [guests.trap(), guests.spin()] {
-        let (envoy, bootstrap) = failing(&upstream, &module, "FAIL_CLOSE");
+    let cases = ENVOYS.map(|version| [(version, guests.trap()), (version, guests.spin())]);
+    for (version, module) in cases.as_flattened() {
+        let (envoy, bootstrap) = failing(version, &upstream, module, "FAIL_CLOSE");
         let response = http::request(bootstrap.port(), "POST", "/fails", &[], b"body");
         assert_eq!(response.status, 503);
         let access = envoy.wait_for_log(&format!("access {} /fails", bootstrap.port()));
@@ -313,7 +378,7 @@ fn fail_open_goes_on_without_the_plugin() {
     let guests = Guests::new();
     let upstream = Upstream::echo();
     for module in [guests.trap(), guests.spin()] {
-        let (_envoy, bootstrap) = failing(&upstream, &module, "FAIL_OPEN");
+        let (_envoy, bootstrap) = failing(NEWEST, &upstream, &module, "FAIL_OPEN");
         let response = http::request(bootstrap.port(), "POST", "/fails", &[], b"body");
         assert_eq!(response.status, 200);
         assert_eq!(response.json()["body"], "body");
@@ -328,7 +393,7 @@ fn fail_reload_serves_again_from_a_fresh_instance() {
     let guests = Guests::new();
     let upstream = Upstream::echo();
     for module in [guests.trap(), guests.spin()] {
-        let (_envoy, bootstrap) = failing(&upstream, &module, "FAIL_RELOAD");
+        let (_envoy, bootstrap) = failing(NEWEST, &upstream, &module, "FAIL_RELOAD");
         let response = http::request(bootstrap.port(), "POST", "/fails", &[], b"body");
         assert_eq!(response.status, 503);
         let limit = Duration::from_secs(10);
@@ -344,7 +409,7 @@ fn fail_reload_serves_again_from_a_fresh_instance() {
 fn a_guest_that_loops_is_stopped_in_time() {
     let guests = Guests::new();
     let upstream = Upstream::echo();
-    let (_envoy, bootstrap) = failing(&upstream, &guests.spin(), "FAIL_CLOSE");
+    let (_envoy, bootstrap) = failing(NEWEST, &upstream, &guests.spin(), "FAIL_CLOSE");
     let start = Instant::now();
     let response = http::request(bootstrap.port(), "POST", "/fails", &[], b"body");
     let took = start.elapsed();

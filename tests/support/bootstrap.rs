@@ -1,8 +1,9 @@
 //! Bootstrap configurations made of wasmplugin filter entries.
 
 use std::fmt::Write as _;
+use std::fs;
 
-use super::free_port;
+use super::{free_port, module};
 
 /// Starts access log lines in Envoy's log.
 pub(crate) const ACCESS: &str = "access";
@@ -167,6 +168,30 @@ impl Bootstrap {
             self.upstream
         );
         yaml
+    }
+}
+
+/// A configuration of `envoy/bootstrap/`, on ports of its own.
+#[derive(Clone, Debug)]
+pub(crate) struct Template {
+    /// The port that clients use.
+    pub(crate) edge: u16,
+    pub(crate) yaml: String,
+}
+
+impl Template {
+    /// Reads `envoy/bootstrap/<name>.yaml` and fills in `${EDGE_PORT}`, `${UPSTREAM_PORT}` (with
+    /// `upstream`) and `${ADMIN_PORT}`.
+    pub(crate) fn read(name: &str, upstream: u16) -> Self {
+        let path = module::root().join(format!("envoy/bootstrap/{name}.yaml"));
+        let text =
+            fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let edge = free_port();
+        let yaml = text
+            .replace("${EDGE_PORT}", &edge.to_string())
+            .replace("${UPSTREAM_PORT}", &upstream.to_string())
+            .replace("${ADMIN_PORT}", "0");
+        Self { edge, yaml }
     }
 }
 
