@@ -150,6 +150,77 @@ fn plugins_run_in_order_of_phase_and_priority() {
     assert_eq!(marks(&http::get(bootstrap.port(), "/")), expected);
 }
 
+/// Wants the token below, whose signature the key proves.
+const JWT_AUTHN: &str = r#"- name: envoy.filters.http.jwt_authn
+  typed_config:
+    "@type": type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication
+    providers:
+      test:
+        issuer: e2e
+        local_jwks:
+          inline_string: '{"keys":[{"kty":"oct","kid":"test","alg":"HS256","k":"YSBzZWNyZXQgb2YgdGhpcyB0ZXN0LCAzMiBieXRlcy4"}]}'
+    rules:
+    - match: { prefix: / }
+      requires: { provider_name: test }"#;
+
+/// No exp: it lasts.
+const TOKEN: &str = "Bearer eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCIsImtpZCI6InRlc3QifQ.\
+    eyJpc3MiOiJlMmUiLCJzdWIiOiJ0ZXN0ZXIifQ.\
+    JR7KSC-YU3W7GVt0jeSrNBKEC0zMVqh569OVDWj-zdM";
+
+const RBAC: &str = r#"- name: envoy.filters.http.rbac
+  typed_config:
+    "@type": type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC
+    rules:
+      action: DENY
+      policies:
+        forbidden:
+          permissions: [{ url_path: { path: { exact: /forbidden } } }]
+          principals: [{ any: true }]"#;
+
+#[test]
+fn phases_stand_around_the_filters_of_envoy() {
+    let guests = Guests::new();
+    let tell = guests.tell();
+    let upstream = Upstream::echo();
+    let plugins: Vec<_> = ["AUTHN", "AUTHZ", "STATS", "UNSPECIFIED_PHASE"]
+        .iter()
+        .zip(["a", "b", "c", "d"])
+        .map(|(phase, name)| {
+            let spec = format!("phase: {phase}\npluginConfig: {{ n: {name} }}");
+            plugin(name, &tell, &spec)
+        })
+        .collect();
+    let plugins = settings(&plugins);
+    let bootstrap = Bootstrap::new(upstream.port())
+        .filter(&format!("phases: [AUTHN]\n{plugins}"))
+        .envoy_filter(JWT_AUTHN)
+        .filter(&format!("phases: [AUTHZ]\n{plugins}"))
+        .envoy_filter(RBAC)
+        .filter(&format!("phases: [STATS, UNSPECIFIED_PHASE]\n{plugins}"));
+    let envoy = Envoy::start(NEWEST, &bootstrap.render());
+    let token = [("authorization", TOKEN)];
+    let cases = [
+        // jwt_authn refuses: only AUTHN has seen it.
+        ("/no-token", &token[..0], 401, "a"),
+        // rbac refuses what jwt_authn let pass.
+        ("/forbidden", &token[..], 403, "ab"),
+        ("/allowed", &token[..], 200, "abcd"),
+    ];
+    let mut read = envoy.log().len();
+    for (path, headers, status, names) in cases {
+        let response = http::request(bootstrap.port(), "GET", path, headers, b"");
+        assert_eq!(response.status, status, "{path}");
+        let log = envoy.log();
+        let told: String = log[read..]
+            .lines()
+            .filter_map(|line| line.split_once("wasm log default.")?.1.chars().next())
+            .collect();
+        assert_eq!(told, names, "{path}");
+        read = log.len();
+    }
+}
+
 #[test]
 fn entries_of_equal_settings_share_one_compilation() {
     let guests = Guests::new();

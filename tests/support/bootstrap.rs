@@ -65,6 +65,14 @@ impl Bootstrap {
         self.entry(&config)
     }
 
+    /// Adds a filter of Envoy's own, an item of `http_filters` in YAML.
+    #[must_use]
+    pub(crate) fn envoy_filter(mut self, item: &str) -> Self {
+        let listener = self.listeners.last_mut().expect("new() makes one");
+        listener.filters.push(item.to_owned());
+        self
+    }
+
     /// Metadata of the only route: YAML of `filter_metadata.wasmplugin`.
     #[must_use]
     pub(crate) fn route_metadata(mut self, metadata: &str) -> Self {

@@ -13,6 +13,7 @@ const GUEST: &str = r#"(module
     (func $add_header (param i32 i32 i32 i32 i32) (result i32)))
   (import "env" "proxy_get_buffer_bytes"
     (func $get_buffer (param i32 i32 i32 i32 i32) (result i32)))
+  (import "env" "proxy_log" (func $log (param i32 i32 i32) (result i32)))
   (memory (export "memory") 1)
   (data (i32.const 16) "x-mark")
   (global $config (mut i32) (i32.const 0))
@@ -54,6 +55,12 @@ impl Guests {
     /// Adds its plugin configuration to each request as a header `x-mark`.
     pub(crate) fn mark(&self) -> PathBuf {
         self.assemble("mark", &GUEST.replace('%', "(call $mark)"))
+    }
+
+    /// As [`Self::mark`], and logs its plugin configuration at level info.
+    pub(crate) fn tell(&self) -> PathBuf {
+        let log = "(drop (call $log (i32.const 2) (global.get $config) (global.get $config_size)))";
+        self.assemble("tell", &GUEST.replace('%', &format!("{log} (call $mark)")))
     }
 
     /// As [`Self::mark`], but traps on a request with a body.
