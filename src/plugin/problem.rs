@@ -5,26 +5,58 @@ use std::fmt;
 /// One thing that is wrong, told so that the reader can mend it without asking.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// `WasmPlugin "ns/name"`, `settings`, or a file's name.
+    /// `WasmPlugin "ns/name"`, `settings`, `settings file PATH`, or a file's name.
     pub resource: String,
-    /// Path of the field, as in `vmConfig.env[0].name`; empty when the text itself is broken.
+    /// Path of the field, as in `spec.vmConfig.env[0].name`; empty when the text itself is broken.
     pub field: String,
     /// The offending value, shortened; empty when there is none to show.
     pub value: String,
     /// What is wrong, and what would be right.
     pub message: String,
+    /// Where it stands, when that is known.
+    pub position: Option<Position>,
+}
+
+impl Problem {
+    /// The problem in words, without its position.
+    pub fn text(&self) -> String {
+        let parts = [&self.resource, &self.field, &self.value, &self.message];
+        let told: Vec<&str> = parts
+            .into_iter()
+            .map(String::as_str)
+            .filter(|part| !part.is_empty())
+            .collect();
+        told.join(": ")
+    }
 }
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.resource)?;
-        if !self.field.is_empty() {
-            write!(f, ": {}", self.field)?;
+        f.write_str(&self.text())?;
+        match &self.position {
+            Some(position) => write!(f, " (at {position})"),
+            None => Ok(()),
         }
-        if !self.value.is_empty() {
-            write!(f, ": {}", self.value)?;
+    }
+}
+
+/// A place in a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// The file; none for the text that Envoy handed over.
+    pub file: Option<String>,
+    /// Line, from 1.
+    pub line: u32,
+    /// Column in characters, from 1.
+    pub column: u32,
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(file) = &self.file {
+            write!(f, "{file}:")?;
         }
-        write!(f, ": {}", self.message)
+        write!(f, "{}:{}", self.line, self.column)
     }
 }
 

@@ -1,0 +1,37 @@
+//! Names of Kubernetes objects.
+
+use super::decode::Field;
+use super::report::Report;
+
+/// The name of an object: a DNS-1123 subdomain.
+pub(super) fn object(field: &Field<'_>, report: &mut Report) -> Option<String> {
+    let name = field.text(report)?;
+    if name.len() <= 253 && name.split('.').all(is_label) {
+        return Some(name.to_owned());
+    }
+    field.refuse(
+        report,
+        "must be a DNS-1123 subdomain: at most 253 of a-z, 0-9, - and ., \
+         each part between dots beginning and ending with a letter or digit",
+    );
+    None
+}
+
+/// The name of a namespace: a DNS-1123 label.
+pub(super) fn namespace(field: &Field<'_>, report: &mut Report) -> Option<String> {
+    let name = field.text(report)?;
+    if name.len() <= 63 && is_label(name) {
+        return Some(name.to_owned());
+    }
+    field.refuse(
+        report,
+        "must be a DNS-1123 label: at most 63 of a-z, 0-9 and -, \
+         beginning and ending with a letter or digit",
+    );
+    None
+}
+
+fn is_label(name: &str) -> bool {
+    let legal = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    !name.is_empty() && name.bytes().all(legal) && !name.starts_with('-') && !name.ends_with('-')
+}
