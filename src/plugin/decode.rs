@@ -122,7 +122,10 @@ impl<'n> Field<'n> {
     }
 
     fn refuse_type<T>(&self, report: &mut Report, wanted: &str) -> Option<T> {
-        let kind = self.node.value.kind();
+        let kind = match self.node.value {
+            Value::Float(_) if wanted == "a whole number" => "a fraction",
+            _ => self.node.value.kind(),
+        };
         let quote = match self.node.value {
             Value::Bool(_) | Value::Int(_) | Value::Float(_) if wanted == "a string" => {
                 "; quote it"
@@ -220,6 +223,10 @@ impl<'n> Field<'n> {
             return Some(*value);
         }
         let names: Vec<_> = table.iter().map(|(name, _)| *name).collect();
+        if let [only] = names.as_slice() {
+            self.refuse(report, format!("must be {only}"));
+            return None;
+        }
         let near = match nearest(text, &names) {
             Some(name) => format!("; did you mean {name}?"),
             None => String::new(),

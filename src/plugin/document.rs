@@ -189,8 +189,10 @@ impl Reader<'_> {
                     let name = self.key(key)?;
                     // The parser finds equal scalars; `1` and `"1"` meet only here.
                     if !seen.insert(name.clone()) {
+                        let name: String = name.chars().take(64).collect();
                         let message = format!("the key {name:?} stands twice in one object");
-                        return self.broken(mark, message);
+                        self.report.text(self.source, Some(mark), message);
+                        continue;
                     }
                     let node = self.node(value)?;
                     entries.push(Entry { name, mark, node });
@@ -230,8 +232,10 @@ impl Reader<'_> {
         if let Some(plain) = &plain
             && let Some(other) = ambiguous(plain)
         {
+            // What follows can still be read.
             let message = format!("`{plain}` is {other} in Kubernetes: write that, or quote it");
-            return self.broken(mark, message);
+            self.report.text(self.source, Some(mark), message);
+            return Ok(Value::Text(plain.clone()));
         }
         Ok(match scalar {
             Scalar::Null => Value::Null,
@@ -299,11 +303,12 @@ fn ambiguous(plain: &str) -> Option<String> {
     if let Some(binary) = compact.strip_prefix("0b") {
         return number(binary, 2);
     }
-    if let Some(octal) = compact.strip_prefix('0').filter(|rest| !rest.is_empty()) {
-        if octal.bytes().all(|b| b.is_ascii_digit()) {
-            // With a digit of 8 or 9 it is a float there, and an integer here.
-            return number(octal, 8).or_else(|| number(octal, 10));
-        }
+    if let Some(octal) = compact.strip_prefix('0')
+        && !octal.is_empty()
+        && octal.bytes().all(|b| b.is_ascii_digit())
+    {
+        // With a digit of 8 or 9 it is a float there, and an integer here.
+        return number(octal, 8).or_else(|| number(octal, 10));
     }
     if compact.len() < digits.len() && compact.parse::<f64>().is_ok() {
         return Some(format!("the number {sign}{compact}"));
