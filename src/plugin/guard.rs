@@ -18,13 +18,15 @@ pub(super) const MAX_BYTES: usize = 4 << 20;
 /// walked by recursion in guests, too.
 pub(super) const MAX_DEPTH: usize = 64;
 
-/// The widest indentation: 4 columns for each of [`MAX_DEPTH`] levels. A block begins at most two
-/// levels a column, which bounds how deep the parser recurses.
-pub(super) const MAX_INDENT: usize = 4 * MAX_DEPTH;
+/// The widest indentation: 2 columns, as is usual, for each of [`MAX_DEPTH`] levels. The parser
+/// recurses before it lets us count; blocks begin at most two levels a column, and it bounds
+/// brackets by 255 itself, so it goes at most 511 levels deep: 0.6 MiB of stack in a release.
+pub(super) const MAX_INDENT: usize = 2 * MAX_DEPTH;
 
-/// The most commas, brackets, line breaks and the like. Each can begin a node of some 200 bytes,
-/// so this bounds the tree to about 100 MiB; large real configurations have some ten thousand.
-pub(super) const MAX_MARKS: usize = 1 << 19;
+/// The most commas, brackets, line breaks and the like. Each can begin a node, which costs the
+/// parser and us some 600 bytes together, so reading stays below 200 MiB at the worst; large real
+/// configurations have some ten thousand.
+pub(super) const MAX_MARKS: usize = 1 << 18;
 
 /// The most bytes that scalars may take once aliases are resolved: what fits without aliases.
 pub(super) const MAX_EXPANDED_BYTES: usize = MAX_BYTES;

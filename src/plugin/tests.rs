@@ -139,20 +139,35 @@ fn hostile_texts_are_refused() {
         "x".repeat(1 << 20),
         "*a,".repeat(90_000)
     );
+    // The deepest that the parser can be made to go.
+    let mut deepest: String = (0..128)
+        .map(|i| format!("{0}a:\n{0}-\n", " ".repeat(i)))
+        .collect();
+    deepest += &format!(
+        "{}{}1{}",
+        " ".repeat(128),
+        "{a: ".repeat(255),
+        "}".repeat(255)
+    );
     for (text, message) in [
+        (deepest, "nested deeper than 64 levels"),
         ("[".repeat(1 << 18), "not YAML"),
         ("{a: ".repeat(1 << 16), "not YAML"),
-        ("- ".repeat(1 << 20), "indented by more than 256 columns"),
-        ("? ".repeat(1 << 20), "indented by more than 256 columns"),
+        ("- ".repeat(1 << 20), "indented by more than 128 columns"),
+        ("? ".repeat(1 << 20), "indented by more than 128 columns"),
         (
             format!("{}x{}", "[".repeat(65), "]".repeat(65)),
             "nested deeper than 64 levels",
         ),
-        ("- ".repeat(120) + "x", "nested deeper than 64 levels"),
+        ("- ".repeat(64) + "[x]", "nested deeper than 64 levels"),
+        (
+            "- ".repeat(64) + &"[".repeat(255) + &"]".repeat(255),
+            "nested deeper than 64 levels",
+        ),
         (" ".repeat(5 << 20), "5242880 bytes long"),
         (
             format!("[{}]", "1,".repeat(1 << 20)),
-            "more than 524288 list items",
+            "more than 262144 list items",
         ),
         ("a: 1\n\0b: 2\n".to_owned(), "control character U+0000"),
         (laughs, "alias expansion"),
