@@ -366,7 +366,7 @@ fn wrong_configurations_are_refused_with_one_clear_line() {
             "pluginz: []".into(),
             &["pluginz", "plugins"],
         ),
-        ("syntax", "plugins: [".into(), &["line"]),
+        ("syntax", "plugins: [".into(), &["not YAML", "at 2:1"]),
         ("a setting's phase", "phases: [AUTHX]".into(), &["AUTHX"]),
         (
             "a resource's phase",

@@ -13,10 +13,10 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("plugin", &[]),
     ("source", &["plugin"]),
     ("vm", &[]),
-    ("cache", &["vm"]),
-    ("proxy_wasm", &["vm"]),
-    ("chain", &["proxy_wasm", "vm"]),
     ("telemetry", &[]),
+    ("cache", &["vm"]),
+    ("proxy_wasm", &["vm", "telemetry"]),
+    ("chain", &["proxy_wasm"]),
     (
         "control",
         &[

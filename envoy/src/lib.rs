@@ -1,1 +1,18 @@
-//! stub
+//! `libwasmplugin.so`: the Envoy dynamic module that hosts wasmplugin.
+//!
+//! A thin layer: [`hooks`] is what Envoy calls, [`abi`] what we call, [`host`] puts Envoy's side
+//! of a stream behind the traits of the host crate, and [`stream`] carries out what the chain
+//! decides. Everything that can be decided without Envoy is decided in `wasmplugin-host`.
+//!
+//! All unsafe code is here, and every hook is guarded: no panic of ours reaches Envoy.
+
+mod abi;
+mod config;
+mod guard;
+mod hooks;
+mod host;
+mod log;
+mod lookup;
+mod optional;
+mod pin;
+mod stream;

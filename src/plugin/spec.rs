@@ -157,6 +157,17 @@ pub enum FailStrategy {
     Reload,
 }
 
+impl FailStrategy {
+    /// The spelling of the resource.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Close => "FAIL_CLOSE",
+            Self::Open => "FAIL_OPEN",
+            Self::Reload => "FAIL_RELOAD",
+        }
+    }
+}
+
 /// Caps of one plugin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {

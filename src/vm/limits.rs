@@ -19,6 +19,7 @@ pub struct Limiter {
     limits: InstanceLimits,
     memory: usize,
     table_elements: usize,
+    refused: bool,
 }
 
 impl Limiter {
@@ -28,12 +29,24 @@ impl Limiter {
             limits,
             memory: 0,
             table_elements: 0,
+            refused: false,
         }
     }
 
     /// Bytes of linear memory in use.
     pub const fn memory(&self) -> usize {
         self.memory
+    }
+
+    /// Whether growth was refused since [`Self::forget_refusal`]: why a guest traps that takes
+    /// memory for granted.
+    pub const fn refused(&self) -> bool {
+        self.refused
+    }
+
+    /// Begins another call.
+    pub const fn forget_refusal(&mut self) {
+        self.refused = false;
     }
 }
 
@@ -49,6 +62,7 @@ impl ResourceLimiter for Limiter {
         if fits {
             self.memory = total;
         }
+        self.refused |= !fits;
         Ok(fits)
     }
 
@@ -63,6 +77,7 @@ impl ResourceLimiter for Limiter {
         if fits {
             self.table_elements = total;
         }
+        self.refused |= !fits;
         Ok(fits)
     }
 }

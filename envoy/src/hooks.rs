@@ -1,0 +1,198 @@
+//! The hooks that Envoy calls: unwrap the pointers, guard, hand on.
+//!
+//! Envoy's contract for all of them: pointers to our side are those that we returned, buffers live
+//! during the call, and a stream's hooks run one at a time on its worker, nested ones excepted.
+
+use std::ffi::c_void;
+use std::ptr;
+use std::slice;
+use std::sync::Arc;
+
+use wasmplugin_host::proxy_wasm::Direction;
+
+use crate::abi::*;
+use crate::config::{Config, error};
+use crate::guard::guard;
+use crate::pin;
+use crate::stream::Stream;
+
+/// Envoy's bytes, during the call.
+///
+/// # Safety
+///
+/// `buffer` is an argument of the running hook.
+unsafe fn bytes<'a>(buffer: EnvoyBuffer) -> &'a [u8] {
+    if buffer.length == 0 || buffer.ptr.is_null() {
+        return &[];
+    }
+    // SAFETY: the caller's word.
+    unsafe { slice::from_raw_parts(buffer.ptr, buffer.length) }
+}
+
+// === module ===
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_program_init() -> *const u8 {
+    guard("program_init", ptr::null(), || {
+        pin::keep_loaded();
+        ABI_VERSION.as_ptr()
+    })
+}
+
+// === configurations ===
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_config_new(
+    _config: ConfigEnvoyPtr,
+    name: EnvoyBuffer,
+    settings: EnvoyBuffer,
+) -> ConfigModulePtr {
+    guard("http_filter_config_new", ptr::null(), || {
+        // SAFETY: this hook's arguments; Envoy calls it on the main thread.
+        let config = unsafe { Config::new(bytes(name), bytes(settings)) };
+        config.map_or(ptr::null(), |config| Arc::into_raw(Arc::new(config)).cast())
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_config_destroy(config: ConfigModulePtr) {
+    guard("http_filter_config_destroy", (), || {
+        // SAFETY: the count that `config_new` left with Envoy, which gives it back once.
+        drop(unsafe { Arc::from_raw(config.cast::<Config>()) });
+    });
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_per_route_config_new(
+    _name: EnvoyBuffer,
+    _settings: EnvoyBuffer,
+) -> RouteConfigModulePtr {
+    guard("http_filter_per_route_config_new", ptr::null(), || {
+        error("configuration refused: typed_per_filter_config: not supported by this version");
+        ptr::null()
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_per_route_config_destroy(
+    _config: RouteConfigModulePtr,
+) {
+}
+
+// === streams ===
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_new(
+    config: ConfigModulePtr,
+    filter: FilterEnvoyPtr,
+) -> FilterModulePtr {
+    guard("http_filter_new", ptr::null(), || {
+        // SAFETY: what `config_new` returned, which lives as long as its streams.
+        let config = unsafe { &*config.cast::<Config>() };
+        // SAFETY: in the hook that opens `filter`.
+        unsafe { Stream::open(filter, config.filters()) }.cast::<c_void>()
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_stream_complete(
+    _filter: FilterEnvoyPtr,
+    stream: FilterModulePtr,
+) {
+    // SAFETY: a stream that is open.
+    unsafe { Stream::of(stream) }.complete();
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_destroy(stream: FilterModulePtr) {
+    guard("http_filter_destroy", (), || {
+        // SAFETY: the last hook of a stream.
+        unsafe { Stream::destroy(stream) };
+    });
+}
+
+/// The hooks that a message passes through in one direction.
+macro_rules! message {
+    ($direction:ident, $headers:ident, $body:ident, $trailers:ident) => {
+        #[unsafe(no_mangle)]
+        extern "C" fn $headers(
+            _filter: FilterEnvoyPtr,
+            stream: FilterModulePtr,
+            end_of_stream: bool,
+        ) -> u32 {
+            // SAFETY: a stream that is open.
+            let stream = unsafe { Stream::of(stream) };
+            stream.on_headers(stringify!($headers), Direction::$direction, end_of_stream)
+        }
+
+        #[unsafe(no_mangle)]
+        extern "C" fn $body(
+            _filter: FilterEnvoyPtr,
+            stream: FilterModulePtr,
+            end_of_stream: bool,
+        ) -> u32 {
+            // SAFETY: a stream that is open.
+            let stream = unsafe { Stream::of(stream) };
+            stream.on_body(stringify!($body), Direction::$direction, end_of_stream)
+        }
+
+        #[unsafe(no_mangle)]
+        extern "C" fn $trailers(_filter: FilterEnvoyPtr, stream: FilterModulePtr) -> u32 {
+            // SAFETY: a stream that is open.
+            let stream = unsafe { Stream::of(stream) };
+            stream.on_trailers(stringify!($trailers), Direction::$direction)
+        }
+    };
+}
+
+message!(
+    Request,
+    envoy_dynamic_module_on_http_filter_request_headers,
+    envoy_dynamic_module_on_http_filter_request_body,
+    envoy_dynamic_module_on_http_filter_request_trailers
+);
+message!(
+    Response,
+    envoy_dynamic_module_on_http_filter_response_headers,
+    envoy_dynamic_module_on_http_filter_response_body,
+    envoy_dynamic_module_on_http_filter_response_trailers
+);
+
+// === hooks that Envoy wants and that nothing leads to yet ===
+
+/// Hooks without a result that do nothing.
+macro_rules! idle {
+    ($($name:ident($($argument:ty),*);)*) => {$(
+        #[unsafe(no_mangle)]
+        extern "C" fn $name($(_: $argument),*) {}
+    )*};
+}
+
+idle! {
+    envoy_dynamic_module_on_http_filter_scheduled(FilterEnvoyPtr, FilterModulePtr, u64);
+    envoy_dynamic_module_on_http_filter_downstream_above_write_buffer_high_watermark(
+        FilterEnvoyPtr, FilterModulePtr
+    );
+    envoy_dynamic_module_on_http_filter_downstream_below_write_buffer_low_watermark(
+        FilterEnvoyPtr, FilterModulePtr
+    );
+    envoy_dynamic_module_on_http_filter_http_callout_done(
+        FilterEnvoyPtr, FilterModulePtr, u64, u32, *mut EnvoyHttpHeader, usize, *mut EnvoyBuffer,
+        usize
+    );
+    envoy_dynamic_module_on_http_filter_http_stream_headers(
+        FilterEnvoyPtr, FilterModulePtr, u64, *mut EnvoyHttpHeader, usize, bool
+    );
+    envoy_dynamic_module_on_http_filter_http_stream_data(
+        FilterEnvoyPtr, FilterModulePtr, u64, *const EnvoyBuffer, usize, bool
+    );
+    envoy_dynamic_module_on_http_filter_http_stream_trailers(
+        FilterEnvoyPtr, FilterModulePtr, u64, *mut EnvoyHttpHeader, usize
+    );
+    envoy_dynamic_module_on_http_filter_http_stream_complete(
+        FilterEnvoyPtr, FilterModulePtr, u64
+    );
+    envoy_dynamic_module_on_http_filter_http_stream_reset(
+        FilterEnvoyPtr, FilterModulePtr, u64, u32
+    );
+}

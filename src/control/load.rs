@@ -1,0 +1,118 @@
+//! From a resource to something that can be started: fetch, compile, link.
+
+use std::env;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use thiserror::Error;
+
+use super::Process;
+use crate::cache::{Compiled, Origin};
+use crate::plugin::{EnvValue, PluginSpec};
+use crate::proxy_wasm::{Caps, Guest, Instance, LinkError, Plugin, StartError};
+use crate::source::{self, Digest, FetchError};
+use crate::telemetry::Level;
+use crate::vm::{CompileError, InstanceLimits};
+
+/// Why a plugin cannot run.
+#[derive(Debug, Error)]
+pub enum LoadError {
+    /// The module cannot be had, or is not the one that was asked for.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// It cannot be compiled.
+    #[error(transparent)]
+    Compile(#[from] CompileError),
+    /// It is no plugin, or wants what we do not have.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// It does not start.
+    #[error(transparent)]
+    Start(#[from] StartError),
+}
+
+/// A plugin whose instances can be started.
+#[derive(Debug)]
+pub(super) struct Loaded {
+    pub(super) guest: Guest,
+    pub(super) digest: Digest,
+    plugin: Arc<Plugin>,
+    caps: Caps,
+    /// Keeps the code for those who want the same module later.
+    _compiled: Arc<Compiled>,
+}
+
+/// Fetches, compiles and links the module of `spec`. Blocks.
+pub(super) fn load(
+    process: &Process,
+    spec: &PluginSpec,
+    max_module_bytes: u64,
+) -> Result<Loaded, LoadError> {
+    let fetched = source::fetch(spec, max_module_bytes)?;
+    let digest = fetched.digest();
+    let (compiled, origin) =
+        process
+            .modules
+            .get(&process.engine, digest.bytes(), fetched.bytes())?;
+    if let Origin::Compiled(took) = origin {
+        let line = format!(
+            "compiled {digest} ({} bytes) in {} ms",
+            fetched.bytes().len(),
+            took.as_millis()
+        );
+        process.log.write(Level::Info, line.as_bytes());
+    }
+    let guest = process.runtime.plugin(fetched.bytes(), &compiled.module)?;
+    let limits = &spec.limits;
+    Ok(Loaded {
+        guest,
+        digest,
+        plugin: Arc::new(plugin(process, spec)),
+        caps: Caps {
+            call_deadline: limits.call_deadline,
+            start_deadline: limits.start_deadline,
+            limits: InstanceLimits {
+                memory: limits.memory,
+                table_elements: limits.table_elements,
+            },
+        },
+        _compiled: compiled,
+    })
+}
+
+impl Loaded {
+    /// Starts an instance. Blocks up to the start deadlines.
+    pub(super) fn start(&self, process: &Process) -> Result<Instance, StartError> {
+        let plugin = Arc::clone(&self.plugin);
+        Instance::start(&process.engine, &self.guest, plugin, &self.caps)
+    }
+}
+
+/// What guests and hostcalls know of the plugin.
+fn plugin(process: &Process, spec: &PluginSpec) -> Plugin {
+    // Istio leaves it empty: all plugins share their data.
+    let vm_id = String::new();
+    Plugin {
+        name: spec.plugin_name(),
+        root_id: spec.root_id.clone(),
+        shared_data: process.shared_data.space(&vm_id),
+        vm_id,
+        config: spec.config.clone(),
+        vm_config: Vec::new(),
+        env: environment(&spec.env),
+        log: Arc::clone(&process.log),
+        missing: Mutex::default(),
+    }
+}
+
+/// `NAME=VALUE` of each variable that has a value.
+fn environment(variables: &[(String, EnvValue)]) -> Vec<String> {
+    let value = |name: &String, value: &EnvValue| match value {
+        EnvValue::Inline(value) => Some(value.clone()),
+        EnvValue::Host => env::var(name).ok(),
+    };
+    variables
+        .iter()
+        .filter_map(|(name, of)| Some(format!("{name}={}", value(name, of)?)))
+        .collect()
+}

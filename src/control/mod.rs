@@ -1,0 +1,100 @@
+//! Puts everything together: a plan becomes plugins that run.
+//!
+//! One [`Process`] serves all filter entries. Entries of equal settings share one [`PluginSet`],
+//! and plugins of equal modules one compilation. All blocking work happens on the job threads of
+//! the process; Envoy's threads only ever wait for the first load, and only as long as the
+//! settings allow.
+
+mod backoff;
+mod jobs;
+mod load;
+mod runner;
+mod set;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use thiserror::Error;
+
+pub use load::LoadError;
+pub use set::PluginSet;
+
+use crate::cache::Modules;
+use crate::plugin::Plan;
+use crate::proxy_wasm::{LinkError, Runtime, SharedData};
+use crate::telemetry::Log;
+use crate::vm::{CompileError, Engine};
+use jobs::Jobs;
+
+/// What lives as long as the process.
+pub struct Process {
+    engine: Arc<Engine>,
+    runtime: Runtime,
+    modules: Modules,
+    shared_data: SharedData,
+    log: Arc<dyn Log>,
+    jobs: Jobs,
+    sets: Mutex<HashMap<String, Weak<PluginSet>>>,
+}
+
+/// Why nothing can run in this process.
+#[derive(Debug, Error)]
+pub enum ProcessError {
+    /// The engine does not start.
+    #[error("the WebAssembly engine does not start: {0}")]
+    Engine(#[from] CompileError),
+    /// Our own host functions do not fit.
+    #[error("the host functions do not link: {0}")]
+    Link(#[from] LinkError),
+    /// No threads.
+    #[error("cannot start threads: {0}")]
+    Threads(#[from] std::io::Error),
+}
+
+impl Process {
+    /// Starts the engine and the job threads.
+    pub fn start(log: Arc<dyn Log>) -> Result<Arc<Self>, ProcessError> {
+        let engine = Engine::new()?;
+        Ok(Arc::new(Self {
+            runtime: Runtime::new(&engine)?,
+            engine: Arc::new(engine),
+            modules: Modules::default(),
+            shared_data: SharedData::default(),
+            log,
+            jobs: Jobs::start()?,
+            sets: Mutex::default(),
+        }))
+    }
+
+    /// The plugins of `plan`, on `workers` workers: those that equal settings have already, or new
+    /// ones, which begin to load.
+    pub fn plugins(self: &Arc<Self>, plan: &Plan, workers: u32) -> Arc<PluginSet> {
+        let mut sets = self.sets.lock();
+        sets.retain(|_, set| set.strong_count() > 0);
+        if let Some(set) = sets.get(&plan.key).and_then(Weak::upgrade) {
+            return set;
+        }
+        let set = Arc::new(PluginSet::start(self, plan, workers));
+        sets.insert(plan.key.clone(), Arc::downgrade(&set));
+        set
+    }
+
+    /// Lets go of plugins elsewhere: if nobody else uses them, that takes a while.
+    pub fn release(&self, set: Arc<PluginSet>) {
+        self.jobs.run_in(Duration::ZERO, move || drop(set));
+    }
+
+    /// Loads the plugins of `plan` as if to run them, and says what is wrong: the resource, and
+    /// why it cannot run. Blocks.
+    pub fn check(self: &Arc<Self>, plan: &Plan) -> Vec<(String, LoadError)> {
+        PluginSet::check(self, plan)
+    }
+}
+
+impl std::fmt::Debug for Process {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Process").finish_non_exhaustive()
+    }
+}

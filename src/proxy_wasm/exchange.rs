@@ -1,0 +1,354 @@
+//! What a guest may see and ask of one stream.
+//!
+//! One [`Exchange`] accompanies a stream through all plugins of the chain. It is lent to the
+//! instance for each call: moved into the store as a box before, and out after. That is two
+//! pointers moved, and it spares unsafe code that would tie the stream's life to the store's.
+//!
+//! The chain sets [`Exchange::view`] before each call (which maps exist for this plugin now, which
+//! part of the body is its own) and reads [`Exchange::actions`] after it: what a guest asks of the
+//! stream itself happens once no guest is running.
+
+use super::abi::Map;
+use super::host::{Direction, Host};
+
+/// A stream, as its plugins know it.
+#[derive(Debug)]
+pub struct Exchange<H: ?Sized = dyn Host> {
+    /// What the running callback may see.
+    pub view: View,
+    /// What guests asked for.
+    pub actions: Actions,
+    /// A local reply on its way back through the plugins; its headers and body are the response.
+    pub reply: Option<Reply>,
+    /// Request headers changed since the route was picked.
+    stale_route: bool,
+    // Last, so that an exchange of any host becomes one of `dyn Host`.
+    host: H,
+}
+
+/// A set of header maps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Maps(u8);
+
+impl Maps {
+    /// No map.
+    pub const NONE: Self = Self(0);
+
+    /// This set and `map`.
+    #[must_use]
+    pub const fn with(self, map: Map) -> Self {
+        Self(self.0 | 1 << map as u8)
+    }
+
+    /// Whether `map` is in the set.
+    pub const fn contains(self, map: Map) -> bool {
+        self.0 & (1 << map as u8) != 0
+    }
+}
+
+/// The part of a body that belongs to the running callback.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Window {
+    /// Where it begins, in bytes of the whole body.
+    pub start: usize,
+    /// Its length; follows what the guest does to it.
+    pub len: usize,
+}
+
+/// What the running callback may see.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct View {
+    /// Maps that exist.
+    pub readable: Maps,
+    /// Maps that may be changed.
+    pub writable: Maps,
+    /// The request body, where one is attached.
+    pub request_body: Option<Window>,
+    /// The response body, where one is attached.
+    pub response_body: Option<Window>,
+    /// The callback is `proxy_on_log`, where a missing map is an absent header.
+    pub log: bool,
+}
+
+impl View {
+    /// The window on the body of `direction`.
+    pub const fn body(&self, direction: Direction) -> Option<Window> {
+        match direction {
+            Direction::Request => self.request_body,
+            Direction::Response => self.response_body,
+        }
+    }
+
+    /// The same, to be set.
+    pub const fn body_mut(&mut self, direction: Direction) -> &mut Option<Window> {
+        match direction {
+            Direction::Request => &mut self.request_body,
+            Direction::Response => &mut self.response_body,
+        }
+    }
+}
+
+/// What guests asked of the stream itself.
+#[derive(Debug, Default)]
+pub struct Actions {
+    /// `proxy_send_local_response`: the first wins, but for the details, where the last does.
+    pub reply: Option<Reply>,
+    /// `proxy_continue_stream` for requests.
+    pub resume_request: bool,
+    /// `proxy_continue_stream` for responses.
+    pub resume_response: bool,
+    /// `proxy_close_stream`.
+    pub close: bool,
+}
+
+/// A reply that a plugin makes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reply {
+    /// Not checked: 0 and 999 go out as they are, as in Envoy.
+    pub status: u32,
+    /// Without `:status` until [`Self::prepare`].
+    pub headers: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Empty for none.
+    pub body: Vec<u8>,
+    /// `%RESPONSE_CODE_DETAILS%`.
+    pub details: Vec<u8>,
+}
+
+impl Reply {
+    /// Puts in the headers that Envoy gives to a local reply, for plugins to see.
+    pub fn prepare(&mut self) {
+        const GENERATED: [&[u8]; 2] = [b":status", b"content-length"];
+        self.headers
+            .retain(|(name, _)| !GENERATED.contains(&name.as_slice()));
+        let status = self.status.to_string().into_bytes();
+        let mut headers = vec![(b":status".to_vec(), status)];
+        if !self.body.is_empty() {
+            let length = self.body.len().to_string().into_bytes();
+            headers.push((b"content-length".to_vec(), length));
+            if find(&self.headers, b"content-type").is_none() {
+                headers.push((b"content-type".to_vec(), b"text/plain".to_vec()));
+            }
+        }
+        headers.append(&mut self.headers);
+        self.headers = headers;
+    }
+
+    /// Takes out what Envoy generates, the status as plugins left it.
+    pub fn seal(&mut self) {
+        if let Some(status) = find(&self.headers, b":status")
+            && let Some(status) = std::str::from_utf8(status).ok().and_then(|s| s.parse().ok())
+        {
+            self.status = status;
+        }
+        self.headers
+            .retain(|(name, _)| name != b":status" && name != b"content-length");
+    }
+}
+
+fn find<'a>(headers: &'a [(Vec<u8>, Vec<u8>)], name: &[u8]) -> Option<&'a [u8]> {
+    headers
+        .iter()
+        .find(|(key, _)| key.eq_ignore_ascii_case(name))
+        .map(|(_, value)| value.as_slice())
+}
+
+impl<H> Exchange<H> {
+    /// A new stream.
+    pub fn new(host: H) -> Self {
+        Self {
+            view: View::default(),
+            actions: Actions::default(),
+            reply: None,
+            stale_route: false,
+            host,
+        }
+    }
+}
+
+impl<H: Host + ?Sized> Exchange<H> {
+    /// The proxy's side.
+    pub fn host(&self) -> &H {
+        &self.host
+    }
+
+    /// The proxy's side, to be changed.
+    pub fn host_mut(&mut self) -> &mut H {
+        &mut self.host
+    }
+
+    /// Has the route picked anew.
+    pub fn clear_route(&mut self) {
+        self.stale_route = true;
+    }
+
+    /// Picks the route anew if request headers changed. Asked for before anything reads the
+    /// route, and when the plugins are through: once for any number of changes.
+    pub fn refresh_route(&mut self) {
+        if std::mem::take(&mut self.stale_route) {
+            self.host.clear_route_cache();
+        }
+    }
+
+    /// The first value of a header.
+    pub fn header(&self, map: Map, name: &[u8]) -> Option<&[u8]> {
+        match self.own(map) {
+            Own::Reply(reply) => find(&reply.headers, name),
+            Own::Absent => None,
+            Own::Host => self.host.header(map, name),
+        }
+    }
+
+    /// Entries of a map.
+    pub fn header_count(&self, map: Map) -> usize {
+        match self.own(map) {
+            Own::Reply(reply) => reply.headers.len(),
+            Own::Absent => 0,
+            Own::Host => self.host.header_count(map),
+        }
+    }
+
+    /// Calls `visit` with each entry of a map.
+    pub fn visit_headers(&self, map: Map, visit: &mut dyn FnMut(&[u8], &[u8])) {
+        match self.own(map) {
+            Own::Reply(reply) => reply
+                .headers
+                .iter()
+                .for_each(|(name, value)| visit(name, value)),
+            Own::Absent => {}
+            Own::Host => self.host.visit_headers(map, visit),
+        }
+    }
+
+    /// Appends an entry.
+    pub fn add_header(&mut self, map: Map, name: &[u8], value: &[u8]) {
+        match self.own_mut(map) {
+            Some(headers) => headers.push((name.to_ascii_lowercase(), value.to_vec())),
+            None => self.host.add_header(map, name, value),
+        }
+        self.changed(map);
+    }
+
+    /// Replaces all values of a header by one.
+    pub fn set_header(&mut self, map: Map, name: &[u8], value: &[u8]) {
+        match self.own_mut(map) {
+            Some(headers) => {
+                headers.retain(|(key, _)| !key.eq_ignore_ascii_case(name));
+                headers.push((name.to_ascii_lowercase(), value.to_vec()));
+            }
+            None => self.host.set_header(map, name, value),
+        }
+        self.changed(map);
+    }
+
+    /// Removes all values of a header.
+    pub fn remove_header(&mut self, map: Map, name: &[u8]) {
+        match self.own_mut(map) {
+            Some(headers) => headers.retain(|(key, _)| !key.eq_ignore_ascii_case(name)),
+            None => self.host.remove_header(map, name),
+        }
+        self.changed(map);
+    }
+
+    /// Bytes of a whole body.
+    pub fn body_len(&self, direction: Direction) -> usize {
+        match (&self.reply, direction) {
+            (Some(reply), Direction::Response) => reply.body.len(),
+            _ => self.host.body_len(direction),
+        }
+    }
+
+    /// Copies the bytes from `start` on into all of `out`.
+    pub fn read_body(&self, direction: Direction, start: usize, out: &mut [u8]) {
+        match (&self.reply, direction) {
+            (Some(reply), Direction::Response) => {
+                if let Some(bytes) = reply.body.get(start..start.saturating_add(out.len())) {
+                    out.copy_from_slice(bytes);
+                }
+            }
+            _ => self.host.read_body(direction, start, out),
+        }
+    }
+
+    /// Replaces the `remove` bytes at `start` by `insert`.
+    pub fn splice_body(
+        &mut self,
+        direction: Direction,
+        start: usize,
+        remove: usize,
+        insert: &[u8],
+    ) {
+        match (&mut self.reply, direction) {
+            (Some(reply), Direction::Response) => {
+                let start = start.min(reply.body.len());
+                let end = start.saturating_add(remove).min(reply.body.len());
+                drop(reply.body.splice(start..end, insert.iter().copied()));
+            }
+            _ => self.host.splice_body(direction, start, remove, insert),
+        }
+    }
+
+    fn own(&self, map: Map) -> Own<'_> {
+        match (&self.reply, map) {
+            (Some(reply), Map::ResponseHeaders) => Own::Reply(reply),
+            (Some(_), Map::ResponseTrailers) => Own::Absent,
+            _ => Own::Host,
+        }
+    }
+
+    fn own_mut(&mut self, map: Map) -> Option<&mut Vec<(Vec<u8>, Vec<u8>)>> {
+        match (&mut self.reply, map) {
+            (Some(reply), Map::ResponseHeaders) => Some(&mut reply.headers),
+            _ => None,
+        }
+    }
+
+    fn changed(&mut self, map: Map) {
+        self.stale_route |= map == Map::RequestHeaders;
+    }
+}
+
+/// Whose a map is.
+enum Own<'a> {
+    Reply(&'a Reply),
+    /// A reply has no trailers.
+    Absent,
+    Host,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(headers: &[(Vec<u8>, Vec<u8>)]) -> String {
+        let lines = headers.iter().map(|(name, value)| {
+            format!(
+                "{}={}",
+                String::from_utf8_lossy(name),
+                String::from_utf8_lossy(value)
+            )
+        });
+        lines.collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn a_reply_shows_what_envoy_generates_and_hides_it_again() {
+        let mut reply = Reply {
+            status: 403,
+            headers: vec![
+                (b":status".to_vec(), b"200".to_vec()),
+                (b"x-why".to_vec(), b"no".to_vec()),
+            ],
+            body: b"denied".to_vec(),
+            details: Vec::new(),
+        };
+        reply.prepare();
+        assert_eq!(
+            text(&reply.headers),
+            ":status=403 content-length=6 content-type=text/plain x-why=no"
+        );
+        reply.headers[0].1 = b"418".to_vec();
+        reply.seal();
+        assert_eq!(reply.status, 418);
+        assert_eq!(text(&reply.headers), "content-type=text/plain x-why=no");
+    }
+}

@@ -1,0 +1,123 @@
+//! A compiled module that is known to be a plugin, ready to be instantiated any number of times.
+
+use thiserror::Error;
+use wasmtime::{InstancePre, Linker, Module};
+
+use super::abi::{AbiError, AbiVersion};
+use super::linker::link;
+use super::host::Direction;
+use super::instance::Event;
+use super::state::State;
+use crate::vm::Engine;
+
+/// The host functions, linked once per process and ABI version.
+pub struct Runtime {
+    linkers: [(AbiVersion, Linker<State>); AbiVersion::ALL.len()],
+}
+
+impl Runtime {
+    /// Links all versions.
+    pub fn new(engine: &Engine) -> Result<Self, LinkError> {
+        let linker = |abi| match link(engine.wasmtime(), abi) {
+            Ok(linker) => Ok((abi, linker)),
+            Err(error) => Err(LinkError::Import(format!("{error:#}"))),
+        };
+        let [a, b, c] = AbiVersion::ALL.map(linker);
+        Ok(Self {
+            linkers: [a?, b?, c?],
+        })
+    }
+
+    /// Checks that `module`, compiled from `wasm`, is a plugin and that we have all that it
+    /// imports.
+    pub fn plugin(&self, wasm: &[u8], module: &Module) -> Result<Guest, LinkError> {
+        let abi = AbiVersion::detect(wasm)?;
+        let linker = self.linkers.iter().find(|(version, _)| *version == abi);
+        let Some((_, linker)) = linker else {
+            return Err(AbiError::Missing.into());
+        };
+        match linker.instantiate_pre(module) {
+            Ok(instance) => Ok(Guest {
+                abi,
+                events: Events::of(module),
+                instance,
+            }),
+            Err(error) => Err(LinkError::Import(format!("{error:#}"))),
+        }
+    }
+}
+
+impl std::fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Runtime").finish_non_exhaustive()
+    }
+}
+
+/// A module that can be instantiated.
+#[derive(Clone)]
+pub struct Guest {
+    pub(super) abi: AbiVersion,
+    pub(super) instance: InstancePre<State>,
+    events: Events,
+}
+
+/// The events that a module has callbacks for.
+#[derive(Clone, Copy, Debug)]
+struct Events {
+    headers: [bool; 2],
+    body: [bool; 2],
+    trailers: [bool; 2],
+}
+
+impl Events {
+    fn of(module: &Module) -> Self {
+        let both = |part: &str| {
+            ["request", "response"]
+                .map(|way| module.get_export(&format!("proxy_on_{way}_{part}")).is_some())
+        };
+        Self {
+            headers: both("headers"),
+            body: both("body"),
+            trailers: both("trailers"),
+        }
+    }
+}
+
+impl Guest {
+    /// Whether the module has a callback for `event`; without one it continues.
+    pub const fn wants(&self, event: &Event) -> bool {
+        let (direction, [request, response]) = match event {
+            Event::Headers { direction, .. } => (direction, self.events.headers),
+            Event::Body { direction, .. } => (direction, self.events.body),
+            Event::Trailers { direction, .. } => (direction, self.events.trailers),
+        };
+        match direction {
+            Direction::Request => request,
+            Direction::Response => response,
+        }
+    }
+
+    /// The ABI version that it follows.
+    pub const fn abi(&self) -> AbiVersion {
+        self.abi
+    }
+}
+
+impl std::fmt::Debug for Guest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Guest")
+            .field("abi", &self.abi)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a module is no plugin that we can run.
+#[derive(Debug, Error)]
+pub enum LinkError {
+    /// No ABI version that we know.
+    #[error(transparent)]
+    Abi(#[from] AbiError),
+    /// It imports what its ABI version does not have.
+    #[error("cannot be linked: {0}")]
+    Import(String),
+}

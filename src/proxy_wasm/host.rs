@@ -1,0 +1,143 @@
+//! What the proxy does for one stream, split by capability.
+//!
+//! The Envoy binding implements these over Envoy's callbacks; tests implement them over vectors.
+//! Everything is called on the stream's worker, within one event of that stream. What a method
+//! returns by reference lives in the proxy and is gone with the next change of the same thing,
+//! which is what the borrow says.
+//!
+//! Nothing here can end, resume or answer a stream: those calls may run other hooks of the same
+//! stream inside, so the chain asks for them when no guest and no borrow is in the way.
+
+use super::abi::Map;
+
+/// Which way a message goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// From the client to the upstream.
+    Request,
+    /// From the upstream to the client.
+    Response,
+}
+
+/// Headers and trailers. Names are compared without regard to case.
+pub trait Headers {
+    /// The first value of `name`.
+    fn header(&self, map: Map, name: &[u8]) -> Option<&[u8]>;
+
+    /// How many entries a map has; 0 where it does not exist.
+    fn header_count(&self, map: Map) -> usize;
+
+    /// Calls `visit` with each entry, in order.
+    fn visit_headers(&self, map: Map, visit: &mut dyn FnMut(&[u8], &[u8]));
+
+    /// Appends an entry.
+    fn add_header(&mut self, map: Map, name: &[u8], value: &[u8]);
+
+    /// Replaces all values of `name` by one.
+    fn set_header(&mut self, map: Map, name: &[u8], value: &[u8]);
+
+    /// Removes all values of `name`.
+    fn remove_header(&mut self, map: Map, name: &[u8]);
+}
+
+/// Bodies: of each direction, what was held back so far followed by what just arrived.
+pub trait Bodies {
+    /// Bytes there are.
+    fn body_len(&self, direction: Direction) -> usize;
+
+    /// Copies the bytes from `start` on into all of `out`.
+    fn read_body(&self, direction: Direction, start: usize, out: &mut [u8]);
+
+    /// Replaces the `remove` bytes at `start` by `insert`.
+    fn splice_body(&mut self, direction: Direction, start: usize, remove: usize, insert: &[u8]);
+}
+
+/// Facts about the stream.
+pub trait Attributes {
+    /// An attribute that is text or bytes.
+    fn text(&self, attribute: Text) -> Option<&[u8]>;
+
+    /// An attribute that is a number.
+    fn number(&self, attribute: Number) -> Option<u64>;
+
+    /// Whether the client showed a certificate; none without TLS.
+    fn mtls(&self) -> Option<bool>;
+
+    /// When the request began, in nanoseconds since 1970.
+    fn start_time(&self) -> Option<i64>;
+
+    /// How long the request took, in nanoseconds; none until it is complete.
+    fn duration(&self) -> Option<i64>;
+
+    /// Picks the route anew, after a change of request headers.
+    fn clear_route_cache(&mut self);
+}
+
+/// All that a stream can be asked.
+pub trait Host: Headers + Bodies + Attributes + Send {}
+
+impl<T: Headers + Bodies + Attributes + Send> Host for T {}
+
+/// Attributes that are text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "each is the attribute of Envoy of that name")]
+pub enum Text {
+    RequestPath,
+    RequestUrlPath,
+    RequestHost,
+    RequestScheme,
+    RequestMethod,
+    RequestReferer,
+    RequestUserAgent,
+    RequestId,
+    RequestProtocol,
+    RequestQuery,
+    ResponseCodeDetails,
+    SourceAddress,
+    DestinationAddress,
+    ConnectionRequestedServerName,
+    ConnectionTlsVersion,
+    ConnectionSubjectLocalCertificate,
+    ConnectionSubjectPeerCertificate,
+    ConnectionDnsSanLocalCertificate,
+    ConnectionDnsSanPeerCertificate,
+    ConnectionUriSanLocalCertificate,
+    ConnectionUriSanPeerCertificate,
+    ConnectionSha256PeerCertificateDigest,
+    ConnectionTransportFailureReason,
+    ConnectionTerminationDetails,
+    UpstreamAddress,
+    UpstreamLocalAddress,
+    UpstreamTlsVersion,
+    UpstreamSubjectLocalCertificate,
+    UpstreamSubjectPeerCertificate,
+    UpstreamDnsSanLocalCertificate,
+    UpstreamDnsSanPeerCertificate,
+    UpstreamUriSanLocalCertificate,
+    UpstreamUriSanPeerCertificate,
+    UpstreamSha256PeerCertificateDigest,
+    UpstreamTransportFailureReason,
+    ClusterName,
+    RouteName,
+    VirtualHostName,
+    FilterChainName,
+}
+
+/// Attributes that are numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "each is the attribute of Envoy of that name")]
+pub enum Number {
+    RequestSize,
+    RequestTotalSize,
+    ResponseCode,
+    ResponseFlags,
+    ResponseGrpcStatus,
+    ResponseSize,
+    ResponseTotalSize,
+    SourcePort,
+    DestinationPort,
+    ConnectionId,
+    UpstreamPort,
+    UpstreamRequestAttemptCount,
+    ListenerDirection,
+}

@@ -1,0 +1,128 @@
+//! Buffers: bodies and configurations.
+
+use std::sync::Arc;
+
+use crate::proxy_wasm::abi::BufferType;
+use crate::proxy_wasm::exchange::Window;
+use crate::proxy_wasm::host::Direction;
+use crate::proxy_wasm::memory::{self, Guest, Range};
+use crate::proxy_wasm::status::{Hostcall, Status};
+
+/// What a buffer is now.
+enum Content {
+    /// A body. Without a window it is empty, but it is there.
+    Body(Direction, Option<Window>),
+    Plugin,
+    Vm,
+    /// There, always empty here.
+    Empty,
+}
+
+fn content(guest: &mut Guest<'_>, buffer: u32) -> Hostcall<Content> {
+    let state = guest.data_mut();
+    let body = match BufferType::from_number(buffer)? {
+        BufferType::RequestBody => Direction::Request,
+        BufferType::ResponseBody => Direction::Response,
+        BufferType::VmConfiguration => return Ok(Content::Vm),
+        BufferType::PluginConfiguration if state.configuring => return Ok(Content::Plugin),
+        BufferType::PluginConfiguration | BufferType::CallResponseBody => {
+            return Err(Status::NotFound.into());
+        }
+        BufferType::DownstreamData
+        | BufferType::UpstreamData
+        | BufferType::GrpcMessage
+        | BufferType::CallData => return Ok(Content::Empty),
+    };
+    let window = state
+        .exchange()
+        .and_then(|exchange| exchange.view.body(body));
+    Ok(Content::Body(body, window))
+}
+
+pub(in crate::proxy_wasm) fn get_bytes(
+    guest: &mut Guest<'_>,
+    buffer: u32,
+    start: u32,
+    len: u32,
+    out_ptr: u32,
+    out_len: u32,
+) -> Hostcall {
+    let clip = |size: usize| {
+        let start = (start as usize).min(size);
+        (start, (len as usize).min(size - start))
+    };
+    let plugin = Arc::clone(&guest.data().plugin);
+    let configuration = match content(guest, buffer)? {
+        Content::Body(direction, window) => {
+            let window = window.unwrap_or_default();
+            let (start, len) = clip(window.len);
+            return memory::with_exchange(guest, |exchange, guest| {
+                memory::give_with(guest, len, out_ptr, out_len, |block| {
+                    if let Some(exchange) = exchange {
+                        exchange.read_body(direction, window.start + start, block);
+                    }
+                    true
+                })
+            });
+        }
+        Content::Plugin => &plugin.config[..],
+        Content::Vm => &plugin.vm_config[..],
+        Content::Empty => &[],
+    };
+    let (start, len) = clip(configuration.len());
+    let part = configuration.get(start..start + len).unwrap_or_default();
+    memory::give(guest, part, out_ptr, out_len)
+}
+
+pub(in crate::proxy_wasm) fn get_status(
+    guest: &mut Guest<'_>,
+    buffer: u32,
+    out_len: u32,
+    out_flags: u32,
+) -> Hostcall {
+    let len = match content(guest, buffer)? {
+        Content::Body(_, window) => window.unwrap_or_default().len,
+        Content::Plugin => guest.data().plugin.config.len(),
+        Content::Vm => guest.data().plugin.vm_config.len(),
+        Content::Empty => 0,
+    };
+    let len = u32::try_from(len).unwrap_or(u32::MAX);
+    memory::write_u32(guest, out_len, len)?;
+    // The end of the stream is never told here, as in Envoy.
+    memory::write_u32(guest, out_flags, 0)
+}
+
+/// Replaces the front, prepends (`start` and `len` 0) or appends (`start` at or past the end).
+/// Nothing else can be changed, and `content-length` never follows.
+pub(in crate::proxy_wasm) fn set_bytes(
+    guest: &mut Guest<'_>,
+    buffer: u32,
+    start: u32,
+    len: u32,
+    ptr: u32,
+    size: u32,
+) -> Hostcall {
+    // A buffer that is missing is told before a range that is wrong.
+    let content = content(guest, buffer)?;
+    let data = Range::check(guest, ptr, size)?;
+    let Content::Body(direction, Some(window)) = content else {
+        return Err(Status::BadArgument.into());
+    };
+    let (start, len) = (start as usize, len as usize);
+    let (at, remove) = match start {
+        0 => (0, len.min(window.len)),
+        start if start >= window.len => (window.len, 0),
+        _ => return Err(Status::BadArgument.into()),
+    };
+    let (memory, state) = memory::split(guest);
+    let Some(exchange) = state.exchange() else {
+        return Err(Status::BadArgument.into());
+    };
+    let data = data.of(memory)?;
+    exchange.splice_body(direction, window.start + at, remove, data);
+    *exchange.view.body_mut(direction) = Some(Window {
+        start: window.start,
+        len: window.len - remove + data.len(),
+    });
+    Ok(())
+}

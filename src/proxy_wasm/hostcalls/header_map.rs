@@ -1,0 +1,175 @@
+//! Header maps.
+//!
+//! Which maps exist for a plugin at a time is the chain's business: see
+//! [`View`](crate::proxy_wasm::View). A map that does not exist is an empty one for
+//! `proxy_get_header_map_pairs` and a bad argument for everything else.
+
+use crate::proxy_wasm::abi::{AbiVersion, Map, MapType};
+use crate::proxy_wasm::exchange::Exchange;
+use crate::proxy_wasm::memory::{self, Guest, Range};
+use crate::proxy_wasm::pairs::{self, Size, Writer};
+use crate::proxy_wasm::status::{Hostcall, Status};
+
+pub(in crate::proxy_wasm) fn get_value(
+    guest: &mut Guest<'_>,
+    abi: AbiVersion,
+    map: u32,
+    key_ptr: u32,
+    key_len: u32,
+    out_ptr: u32,
+    out_len: u32,
+) -> Hostcall {
+    let map = MapType::from_number(map)?;
+    let key = Range::check(guest, key_ptr, key_len)?;
+    memory::with_exchange(guest, |exchange, guest| {
+        let exchange = exchange.as_deref();
+        let found = match readable(exchange, map) {
+            Some((exchange, map)) => exchange.header(map, key.of(memory::bytes(guest))?),
+            None if exchange.is_some_and(|exchange| exchange.view.log) => None,
+            None => return Err(Status::BadArgument.into()),
+        };
+        match found {
+            Some(value) => memory::give(guest, value, out_ptr, out_len),
+            None if abi == AbiVersion::V0_1_0 => memory::give(guest, &[], out_ptr, out_len),
+            None => Err(Status::NotFound.into()),
+        }
+    })
+}
+
+pub(in crate::proxy_wasm) fn get_pairs(
+    guest: &mut Guest<'_>,
+    map: u32,
+    out_ptr: u32,
+    out_len: u32,
+) -> Hostcall {
+    let map = MapType::from_number(map)?;
+    memory::with_exchange(guest, |exchange, guest| {
+        let Some((exchange, map)) = readable(exchange.as_deref(), map) else {
+            return memory::give(guest, &[], out_ptr, out_len);
+        };
+        let mut size = Size::default();
+        exchange.visit_headers(map, &mut |name, value| size.add(name, value));
+        if size.is_empty() {
+            return memory::give(guest, &[], out_ptr, out_len);
+        }
+        memory::give_with(guest, size.encoded(), out_ptr, out_len, |block| {
+            let mut writer = Writer::new(size, block);
+            exchange.visit_headers(map, &mut |name, value| writer.add(name, value));
+            writer.complete()
+        })
+    })
+}
+
+/// The size in bytes of all names and values: not a count, whatever the name suggests.
+pub(in crate::proxy_wasm) fn get_size(guest: &mut Guest<'_>, map: u32, out: u32) -> Hostcall {
+    let map = MapType::from_number(map)?;
+    let (exchange, map) = writable(guest, map)?;
+    let mut size = Size::default();
+    exchange.visit_headers(map, &mut |name, value| size.add(name, value));
+    let bytes = u32::try_from(size.bytes()).unwrap_or(u32::MAX);
+    memory::write_u32(guest, out, bytes)
+}
+
+pub(in crate::proxy_wasm) fn add_value(
+    guest: &mut Guest<'_>,
+    map: u32,
+    key_ptr: u32,
+    key_len: u32,
+    value_ptr: u32,
+    value_len: u32,
+) -> Hostcall {
+    let map = MapType::from_number(map)?;
+    let key = Range::check(guest, key_ptr, key_len)?;
+    let value = Range::check(guest, value_ptr, value_len)?;
+    change(guest, map, |exchange, map, memory| {
+        exchange.add_header(map, key.of(memory)?, value.of(memory)?);
+        Ok(())
+    })
+}
+
+pub(in crate::proxy_wasm) fn replace_value(
+    guest: &mut Guest<'_>,
+    map: u32,
+    key_ptr: u32,
+    key_len: u32,
+    value_ptr: u32,
+    value_len: u32,
+) -> Hostcall {
+    let map = MapType::from_number(map)?;
+    let key = Range::check(guest, key_ptr, key_len)?;
+    let value = Range::check(guest, value_ptr, value_len)?;
+    change(guest, map, |exchange, map, memory| {
+        exchange.set_header(map, key.of(memory)?, value.of(memory)?);
+        Ok(())
+    })
+}
+
+pub(in crate::proxy_wasm) fn remove_value(
+    guest: &mut Guest<'_>,
+    map: u32,
+    key_ptr: u32,
+    key_len: u32,
+) -> Hostcall {
+    let map = MapType::from_number(map)?;
+    let key = Range::check(guest, key_ptr, key_len)?;
+    change(guest, map, |exchange, map, memory| {
+        exchange.remove_header(map, key.of(memory)?);
+        Ok(())
+    })
+}
+
+/// Replaces all of a map. Malformed pairs are no pairs, as in Envoy.
+pub(in crate::proxy_wasm) fn set_pairs(
+    guest: &mut Guest<'_>,
+    map: u32,
+    ptr: u32,
+    len: u32,
+) -> Hostcall {
+    let map = MapType::from_number(map)?;
+    let encoded = Range::check(guest, ptr, len)?;
+    change(guest, map, |exchange, map, memory| {
+        let pairs = pairs::decode(encoded.of(memory)?).unwrap_or_default();
+        let mut names = Vec::new();
+        exchange.visit_headers(map, &mut |name, _| names.push(name.to_vec()));
+        for name in names {
+            exchange.remove_header(map, &name);
+        }
+        for (name, value) in pairs {
+            exchange.add_header(map, name, value);
+        }
+        Ok(())
+    })
+}
+
+/// The map, if it exists for the running callback.
+fn readable(exchange: Option<&Exchange>, map: MapType) -> Option<(&Exchange, Map)> {
+    match (exchange, map) {
+        (Some(exchange), MapType::Stream(map)) if exchange.view.readable.contains(map) => {
+            Some((exchange, map))
+        }
+        _ => None,
+    }
+}
+
+fn writable<'g>(guest: &'g mut Guest<'_>, map: MapType) -> Hostcall<(&'g mut Exchange, Map)> {
+    match (guest.data_mut().exchange(), map) {
+        (Some(exchange), MapType::Stream(map)) if exchange.view.writable.contains(map) => {
+            Ok((exchange, map))
+        }
+        _ => Err(Status::BadArgument.into()),
+    }
+}
+
+fn change(
+    guest: &mut Guest<'_>,
+    map: MapType,
+    work: impl FnOnce(&mut Exchange, Map, &[u8]) -> Hostcall,
+) -> Hostcall {
+    let (memory, state) = memory::split(guest);
+    match (state.exchange(), map) {
+        (Some(exchange), MapType::Stream(map)) if exchange.view.writable.contains(map) => {
+            work(exchange, map, memory)
+        }
+        _ => Err(Status::BadArgument.into()),
+    }
+}

@@ -1,0 +1,215 @@
+//! Everything that guests can import, in one list per ABI version.
+
+use wasmtime::{Caller, FuncType, Linker, Val, ValType};
+
+use super::abi::{AbiVersion, Parameter};
+use super::hostcalls::{
+    buffer, context, header_map, log, pending, property, shared_data, stream, time, wasi,
+};
+use super::memory::Guest;
+use super::state::{Mode, State};
+use super::status::answer;
+
+/// When a host function may be called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Allow {
+    /// Once plugins have contexts.
+    Running,
+    /// Also while the module starts.
+    Starting,
+    /// Even in the guest's allocator.
+    Always,
+}
+
+/// Traps a call that comes too early: the list is Envoy's.
+fn permit(guest: &Guest<'_>, name: &str, allow: Allow) -> wasmtime::Result<()> {
+    let allowed = match guest.data().mode {
+        Mode::Running => return Ok(()),
+        Mode::Starting => allow != Allow::Running,
+        Mode::Allocating => allow == Allow::Always,
+    };
+    if allowed {
+        Ok(())
+    } else {
+        Err(wasmtime::format_err!(
+            "restricted_callback: {name} must not be called here"
+        ))
+    }
+}
+
+/// Links one function of `env`: its name, when it may be called, what it does, its parameters.
+macro_rules! env {
+    ($linker:ident, $allow:ident, $name:literal, $function:path, $($arg:ident: $ty:ty),*) => {
+        $linker.func_wrap(
+            "env",
+            $name,
+            move |mut guest: Caller<'_, State>, $($arg: $ty),*| -> wasmtime::Result<u32> {
+                permit(&guest, $name, Allow::$allow)?;
+                answer($function(&mut guest, $($arg),*))
+            },
+        )?;
+    };
+}
+
+/// Links one function of WASI under both names of the module.
+macro_rules! wasi {
+    ($linker:ident, $allow:ident, $name:literal, $function:path, $($arg:ident: $ty:ty),*) => {
+        for module in WASI {
+            $linker.func_wrap(
+                module,
+                $name,
+                |mut guest: Caller<'_, State>, $($arg: $ty),*| -> wasmtime::Result<u32> {
+                    permit(&guest, $name, Allow::$allow)?;
+                    $function(&mut guest, $($arg),*)
+                },
+            )?;
+        }
+    };
+}
+
+/// The names under which toolchains import WASI.
+const WASI: [&str; 2] = ["wasi_snapshot_preview1", "wasi_unstable"];
+
+/// WASI functions that wait until plugins have contexts, among those that have no code of their
+/// own.
+const WASI_RUNNING: [&str; 5] = ["fd_read", "fd_seek", "fd_close", "path_open", "sched_yield"];
+
+/// The host functions of `abi`.
+pub(super) fn link(engine: &wasmtime::Engine, abi: AbiVersion) -> wasmtime::Result<Linker<State>> {
+    let mut linker = Linker::new(engine);
+    link_env(&mut linker, abi)?;
+    link_pending(&mut linker)?;
+    link_wasi(&mut linker)?;
+    Ok(linker)
+}
+
+#[rustfmt::skip]
+fn link_env(l: &mut Linker<State>, abi: AbiVersion) -> wasmtime::Result<()> {
+    // Log, time, contexts.
+    env!(l, Always, "proxy_log", log::log, level: u32, ptr: u32, len: u32);
+    env!(l, Running, "proxy_get_current_time_nanoseconds", time::get_current_time, out: u32);
+    env!(l, Running, "proxy_set_effective_context", context::set_effective_context, id: u32);
+    env!(l, Running, "proxy_done", context::done,);
+    env!(l, Running, "proxy_get_status", context::get_status, code: u32, ptr: u32, len: u32);
+
+    // Header maps.
+    l.func_wrap(
+        "env",
+        "proxy_get_header_map_value",
+        move |mut guest: Caller<'_, State>,
+              map: u32, key: u32, key_len: u32, out: u32, out_len: u32| {
+            permit(&guest, "proxy_get_header_map_value", Allow::Running)?;
+            answer(header_map::get_value(&mut guest, abi, map, key, key_len, out, out_len))
+        },
+    )?;
+    env!(l, Running, "proxy_get_header_map_pairs", header_map::get_pairs, map: u32, out: u32, out_len: u32);
+    env!(l, Running, "proxy_get_header_map_size", header_map::get_size, map: u32, out: u32);
+    env!(l, Running, "proxy_add_header_map_value", header_map::add_value, map: u32, key: u32, key_len: u32, value: u32, value_len: u32);
+    env!(l, Running, "proxy_replace_header_map_value", header_map::replace_value, map: u32, key: u32, key_len: u32, value: u32, value_len: u32);
+    env!(l, Running, "proxy_remove_header_map_value", header_map::remove_value, map: u32, key: u32, key_len: u32);
+    env!(l, Running, "proxy_set_header_map_pairs", header_map::set_pairs, map: u32, ptr: u32, len: u32);
+
+    // Buffers.
+    env!(l, Running, "proxy_get_buffer_bytes", buffer::get_bytes, buffer: u32, start: u32, len: u32, out: u32, out_len: u32);
+    env!(l, Running, "proxy_get_buffer_status", buffer::get_status, buffer: u32, out_len: u32, out_flags: u32);
+    env!(l, Running, "proxy_set_buffer_bytes", buffer::set_bytes, buffer: u32, start: u32, len: u32, ptr: u32, size: u32);
+
+    // Properties.
+    env!(l, Running, "proxy_get_property", property::get, path: u32, path_len: u32, out: u32, out_len: u32);
+
+    // Streams.
+    env!(l, Running, "proxy_send_local_response", stream::send_local_response, status: u32, details: u32, details_len: u32, body: u32, body_len: u32, headers: u32, headers_len: u32, grpc_status: u32);
+
+    // Shared data.
+    env!(l, Running, "proxy_get_shared_data", shared_data::get, key: u32, key_len: u32, out: u32, out_len: u32, out_cas: u32);
+    env!(l, Running, "proxy_set_shared_data", shared_data::set, key: u32, key_len: u32, value: u32, value_len: u32, cas: u32);
+
+    // What differs between versions.
+    if abi == AbiVersion::V0_1_0 {
+        env!(l, Running, "proxy_get_configuration", context::get_configuration, out: u32, out_len: u32);
+        env!(l, Running, "proxy_continue_request", stream::continue_request,);
+        env!(l, Running, "proxy_continue_response", stream::continue_response,);
+        env!(l, Running, "proxy_clear_route_cache", stream::clear_route_cache,);
+    } else {
+        env!(l, Running, "proxy_continue_stream", stream::continue_stream, stream: u32);
+        env!(l, Running, "proxy_close_stream", stream::close_stream, stream: u32);
+    }
+    if abi == AbiVersion::V0_2_1 {
+        env!(l, Running, "proxy_get_log_level", log::get_log_level, out: u32);
+    }
+
+    // Emscripten.
+    l.func_wrap("env", "emscripten_notify_memory_growth", |_: u32| {})?;
+    l.func_wrap("env", "pthread_equal", |a: u32, b: u32| u32::from(a == b))?;
+    Ok(())
+}
+
+fn link_pending(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    for (name, parameters) in pending::PENDING {
+        let ty = status_type(linker.engine(), parameters);
+        linker.func_new("env", name, ty, move |mut guest, _, results| {
+            permit(&guest, name, Allow::Running)?;
+            give(results, pending::unimplemented(&mut guest, name) as u32);
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+#[rustfmt::skip]
+fn link_wasi(l: &mut Linker<State>) -> wasmtime::Result<()> {
+    wasi!(l, Always, "fd_write", wasi::fd_write, fd: u32, parts: u32, count: u32, out: u32);
+    wasi!(l, Starting, "fd_pwrite", wasi::fd_pwrite, fd: u32, parts: u32, count: u32, offset: u64, out: u32);
+    wasi!(l, Starting, "environ_sizes_get", wasi::environ_sizes_get, count: u32, size: u32);
+    wasi!(l, Starting, "environ_get", wasi::environ_get, pointers: u32, strings: u32);
+    wasi!(l, Starting, "args_sizes_get", wasi::args_sizes_get, count: u32, size: u32);
+    wasi!(l, Starting, "args_get", wasi::args_get, pointers: u32, strings: u32);
+    wasi!(l, Always, "clock_time_get", wasi::clock_time_get, clock: u32, precision: u64, out: u32);
+    wasi!(l, Starting, "clock_res_get", wasi::clock_res_get, clock: u32, out: u32);
+    wasi!(l, Starting, "random_get", wasi::random_get, ptr: u32, len: u32);
+    wasi!(l, Starting, "fd_fdstat_get", wasi::fd_fdstat_get, fd: u32, out: u32);
+    wasi!(l, Starting, "fd_tell", wasi::fd_tell, fd: u32, out: u32);
+    wasi!(l, Starting, "fd_readdir", wasi::fd_readdir, fd: u32, buffer: u32, len: u32, cookie: u64, out: u32);
+    wasi!(l, Starting, "fd_renumber", wasi::fd_renumber, from: u32, to: u32);
+    wasi!(l, Always, "poll_oneoff", wasi::poll_oneoff, subscriptions: u32, events: u32, count: u32, out: u32);
+    for module in WASI {
+        l.func_wrap(module, "proc_exit", |mut guest: Caller<'_, State>, code: u32| {
+            permit(&guest, "proc_exit", Allow::Running)?;
+            wasi::proc_exit(&mut guest, code);
+            wasmtime::Result::Ok(())
+        })?;
+        for (name, parameters, errno) in wasi::CONSTANT {
+            let allow = if WASI_RUNNING.contains(name) { Allow::Running } else { Allow::Starting };
+            let ty = status_type(l.engine(), parameters);
+            l.func_new(module, name, ty, move |guest, _, results| {
+                permit(&guest, name, allow)?;
+                give(results, *errno);
+                Ok(())
+            })?;
+        }
+        for (name, parameters) in wasi::BY_DESCRIPTOR {
+            let ty = status_type(l.engine(), parameters);
+            l.func_new(module, name, ty, move |guest, parameters, results| {
+                permit(&guest, name, Allow::Starting)?;
+                let fd = parameters.first().and_then(Val::i32).unwrap_or_default();
+                give(results, wasi::by_descriptor(fd.cast_unsigned()));
+                Ok(())
+            })?;
+        }
+    }
+    Ok(())
+}
+
+fn status_type(engine: &wasmtime::Engine, parameters: &[Parameter]) -> FuncType {
+    let parameters = parameters.iter().map(|parameter| match parameter {
+        Parameter::I32 => ValType::I32,
+        Parameter::I64 => ValType::I64,
+    });
+    FuncType::new(engine, parameters, [ValType::I32])
+}
+
+fn give(results: &mut [Val], status: u32) {
+    if let Some(result) = results.first_mut() {
+        *result = Val::I32(status.cast_signed());
+    }
+}

@@ -1,0 +1,31 @@
+//! The Proxy-Wasm ABI: what guests export and import, and what stands behind it.
+//!
+//! [`Guest`] is a module that can run, [`Instance`] one that does, [`Exchange`] the stream that a
+//! call is about, and [`Host`] the proxy behind that stream. The reference is what Envoy's own
+//! Wasm filter does, which is not always what the specification says.
+//!
+//! Three lifetimes: [`Runtime`] and [`SharedData`] live as long as the process, [`Plugin`] as long
+//! as a configuration, contexts as long as their stream.
+
+mod abi;
+mod exchange;
+mod exports;
+mod guest;
+mod host;
+mod hostcalls;
+mod instance;
+mod linker;
+mod memory;
+mod pairs;
+mod shared_data;
+mod state;
+mod status;
+
+pub use abi::{AbiError, AbiVersion, Map};
+pub use exchange::{Actions, Exchange, Maps, Reply, View, Window};
+pub use exports::WrongExport;
+pub use guest::{Guest, LinkError, Runtime};
+pub use host::{Attributes, Bodies, Direction, Headers, Host, Number, Text};
+pub use instance::{Caps, Cause, Event, Failure, Instance, StartError};
+pub use shared_data::{SharedData, Space};
+pub use state::Plugin;
