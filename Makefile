@@ -10,13 +10,15 @@ TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 DEV := $(TARGET)/debug
 
 # Test files that start or read real Envoys and need the module built; `check` leaves them out.
-ENVOY_TESTS := abi e2e soak
+ENVOY_TESTS := abi e2e examples soak
 PLAIN_TESTS := $(filter-out $(ENVOY_TESTS),$(basename $(notdir $(wildcard tests/*.rs))))
+
+GUESTS := $(wildcard examples/*/Cargo.toml)
 
 DOC := --no-deps --document-private-items
 
 .DEFAULT_GOAL := help
-.PHONY: help build dev demo run test-build test check e2e lint doc bench plugins envoy ci clean
+.PHONY: help build dev demo run test-build test test-guests check e2e lint doc bench plugins envoy ci clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,8 +41,14 @@ run: dev ## As demo, but keep serving until Ctrl-C
 test-build:
 	$(CARGO) build --workspace --lib --bins --tests $(LOCKED)
 
-test: test-build ## Everything that must pass: unit, golden and end-to-end tests on real Envoys
+test: test-build test-guests ## Everything that must pass: unit, golden and end-to-end tests on real Envoys
 	$(CARGO) test --workspace $(LOCKED)
+
+# What can be tested of the guests without WebAssembly.
+test-guests:
+	for guest in $(GUESTS); do \
+	    $(CARGO) test --manifest-path $$guest --target-dir $(TARGET)/guests $(LOCKED) || exit; \
+	done
 
 check: ## Quick loop without Envoy: format, clippy, unit and golden tests
 	$(CARGO) fmt --all --check

@@ -52,7 +52,9 @@ impl Config {
         if unsafe { envoy_dynamic_module_callback_is_validation_mode() } {
             let problems = process.check(&plan);
             for (resource, problem) in &problems {
-                error(&format!("configuration refused: plugin {resource}: {problem}"));
+                error(&format!(
+                    "configuration refused: plugin {resource}: {problem}"
+                ));
             }
             if !problems.is_empty() {
                 return None;

@@ -273,10 +273,9 @@ impl Attributes for EnvoyStream {
                     id,
                     &raw mut value,
                 ),
-                None => envoy_dynamic_module_callback_http_get_cluster_name(
-                    self.filter,
-                    &raw mut value,
-                ),
+                None => {
+                    envoy_dynamic_module_callback_http_get_cluster_name(self.filter, &raw mut value)
+                }
             }
         };
         // SAFETY: the value lives until the stream is changed, which takes `&mut self`.

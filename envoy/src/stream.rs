@@ -79,9 +79,7 @@ impl Stream {
     }
 
     pub(crate) fn on_headers(&self, name: &str, direction: Direction, end: bool) -> u32 {
-        let goes_on = self.run(name, false, |machine| {
-            machine.on_headers(direction, end)
-        });
+        let goes_on = self.run(name, false, |machine| machine.on_headers(direction, end));
         if goes_on {
             headers_status::CONTINUE
         } else {
@@ -102,9 +100,7 @@ impl Stream {
     }
 
     pub(crate) fn on_trailers(&self, name: &str, direction: Direction) -> u32 {
-        let goes_on = self.run(name, false, |machine| {
-            machine.on_trailers(direction)
-        });
+        let goes_on = self.run(name, false, |machine| machine.on_trailers(direction));
         if goes_on {
             trailers_status::CONTINUE
         } else {
@@ -127,12 +123,7 @@ impl Stream {
 
     /// Hands an event to the machine, and does what comes of it. A bug ends the stream: `stop` is
     /// what keeps anything from passing.
-    fn run<T>(
-        &self,
-        name: &str,
-        stop: T,
-        event: impl FnOnce(&mut chain::Stream) -> T,
-    ) -> T {
+    fn run<T>(&self, name: &str, stop: T, event: impl FnOnce(&mut chain::Stream) -> T) -> T {
         if self.broken.get() {
             return stop;
         }
