@@ -17,10 +17,11 @@ use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use wasmplugin_host::chain::{Filter, Stream};
-use wasmplugin_host::control::{PluginSet, Process};
+use wasmplugin_host::control::{Letter, PluginSet, Process, Threads};
 use wasmplugin_host::plugin::{self, PhaseSet, Plan};
 use wasmplugin_host::proxy_wasm::{
-    AbiVersion, Attributes, Bodies, Direction, Exchange, Headers, Map, Number, Text,
+    AbiVersion, Attributes, Bodies, Callouts, Direction, Exchange, FilterState, Headers, Map,
+    Metadata, Number, Text,
 };
 use wasmplugin_host::telemetry::{Level, Log};
 
@@ -39,6 +40,15 @@ impl Log for Quiet {
     fn write(&self, level: Level, line: &[u8]) {
         assert!(level < Level::Warn, "{}", String::from_utf8_lossy(line));
     }
+}
+
+/// No other threads.
+struct Alone;
+
+impl Threads for Alone {
+    fn wake_main_thread(&self) {}
+
+    fn send_to_stream(&self, _: u64, _: Letter) {}
 }
 
 /// A stream with headers alone.
@@ -118,6 +128,12 @@ impl Attributes for Request {
     fn clear_route_cache(&mut self) {}
 }
 
+impl Metadata for Request {}
+
+impl FilterState for Request {}
+
+impl Callouts for Request {}
+
 fn example(name: &str) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let path = root.join(format!("examples/wasm/{name}.wasm"));
@@ -141,6 +157,10 @@ fn plan(count: usize) -> Plan {
     plugin::plan(settings.as_bytes(), &no_file).expect("good settings")
 }
 
+fn process() -> Arc<Process> {
+    Process::start(Arc::new(Quiet), Arc::new(Alone)).expect("a process")
+}
+
 fn loaded(process: &Arc<Process>, count: usize) -> Arc<PluginSet> {
     let set = process.plugins(&plan(count), 1);
     assert!(set.wait(Duration::from_secs(60)), "the example loads");
@@ -162,14 +182,14 @@ fn loading(c: &mut Criterion) {
         b.iter(|| AbiVersion::detect(black_box(&wasm)).expect("a plugin"));
     });
     group.bench_function("first plugin of a module", |b| {
-        let fresh = || Process::start(Arc::new(Quiet)).expect("a process");
+        let fresh = || process();
         b.iter_batched(
             fresh,
             |process| loaded(&process, 1),
             BatchSize::PerIteration,
         );
     });
-    let process = Process::start(Arc::new(Quiet)).expect("a process");
+    let process = process();
     let _kept = loaded(&process, 2);
     group.bench_function("another plugin of the same module", |b| {
         b.iter(|| loaded(&process, 1));
@@ -178,7 +198,7 @@ fn loading(c: &mut Criterion) {
 }
 
 fn streams(c: &mut Criterion) {
-    let process = Process::start(Arc::new(Quiet)).expect("a process");
+    let process = process();
     let mut group = c.benchmark_group("stream");
     for count in [0, 1, 5] {
         let set = loaded(&process, count);

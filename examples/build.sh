@@ -94,6 +94,7 @@ for crate in "${examples[@]}"; do
 done
 build "$hello" wasm32-unknown-unknown tests/guests/wasm/hello-unknown.wasm
 build "$hello" wasm32-wasip1 tests/guests/wasm/hello-wasip1.wasm
+tests/guests/build.sh
 for directory in examples/wasm tests/guests/wasm; do
     (cd "$directory" && sha256sum -- *.wasm >SHA256SUMS)
 done

@@ -27,10 +27,7 @@ fn the_defaults_are_those_of_the_code() {
         ),
         ("limits.startDeadline", seconds(defaults::START_DEADLINE)),
         ("limits.memory", mebi(defaults::MEMORY)),
-        (
-            "limits.tableElements",
-            defaults::TABLE_ELEMENTS.to_string(),
-        ),
+        ("limits.tableElements", defaults::TABLE_ELEMENTS.to_string()),
         ("startup.wait", seconds(defaults::STARTUP_WAIT)),
     ] {
         assert_eq!(table.get(field), Some(&default), "{field}");

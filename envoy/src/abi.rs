@@ -214,6 +214,23 @@ pub(crate) mod reset_reason {
     pub(crate) const LOCAL_REFUSED_STREAM_RESET: u32 = 1;
 }
 
+/// `http_callout_init_result`: whether a callout or stream was started.
+pub(crate) mod callout_init {
+    pub(crate) const SUCCESS: u32 = 0;
+    pub(crate) const MISSING_REQUIRED_HEADERS: u32 = 1;
+    pub(crate) const CLUSTER_NOT_FOUND: u32 = 2;
+    pub(crate) const DUPLICATE_CALLOUT_ID: u32 = 3;
+    /// No host, or a circuit breaker.
+    pub(crate) const CANNOT_CREATE_REQUEST: u32 = 4;
+}
+
+/// `http_callout_result`. Timeouts and failed connections are successes with an answer of Envoy's.
+pub(crate) mod callout_result {
+    pub(crate) const SUCCESS: u32 = 0;
+    pub(crate) const RESET: u32 = 1;
+    pub(crate) const EXCEED_RESPONSE_BUFFER_LIMIT: u32 = 2;
+}
+
 /// `metadata_source`.
 pub(crate) mod metadata_source {
     /// Written by filters, per stream.
@@ -223,6 +240,18 @@ pub(crate) mod metadata_source {
     /// Of the upstream host: empty until one is chosen.
     pub(crate) const HOST: u32 = 3;
     pub(crate) const HOST_LOCALITY: u32 = 4;
+}
+
+/// `filter_state_life_span`.
+pub(crate) mod filter_state_life_span {
+    pub(crate) const FILTER_CHAIN: u32 = 0;
+    pub(crate) const REQUEST: u32 = 1;
+    pub(crate) const CONNECTION: u32 = 2;
+}
+
+/// What `http_set_filter_state_value` shares with the upstream connection.
+pub(crate) mod stream_sharing {
+    pub(crate) const NONE: u32 = 0;
 }
 
 /// `metrics_result`.
@@ -504,6 +533,14 @@ unsafe extern "C" {
         filter: FilterEnvoyPtr,
         result: *mut EnvoyBuffer,
     ) -> bool;
+    /// Hosts of the route's cluster; false beyond its last priority. Each count may be null.
+    pub(crate) fn envoy_dynamic_module_callback_http_get_cluster_host_count(
+        filter: FilterEnvoyPtr,
+        priority: u32,
+        total: *mut usize,
+        healthy: *mut usize,
+        degraded: *mut usize,
+    ) -> bool;
 }
 
 // Metadata: scalar values directly under a namespace; nested values cannot be read.
@@ -532,6 +569,60 @@ unsafe extern "C" {
         key: ModuleBuffer,
         result: *mut bool,
     ) -> bool;
+    pub(crate) fn envoy_dynamic_module_callback_http_get_metadata_keys_count(
+        filter: FilterEnvoyPtr,
+        source: u32,
+        namespace: ModuleBuffer,
+    ) -> usize;
+    /// Fills an array of `http_get_metadata_keys_count` entries, in no particular order.
+    pub(crate) fn envoy_dynamic_module_callback_http_get_metadata_keys(
+        filter: FilterEnvoyPtr,
+        source: u32,
+        namespace: ModuleBuffer,
+        result: *mut EnvoyBuffer,
+    ) -> bool;
+    pub(crate) fn envoy_dynamic_module_callback_http_get_metadata_namespaces_count(
+        filter: FilterEnvoyPtr,
+        source: u32,
+    ) -> usize;
+    /// Fills an array of `http_get_metadata_namespaces_count` entries.
+    pub(crate) fn envoy_dynamic_module_callback_http_get_metadata_namespaces(
+        filter: FilterEnvoyPtr,
+        source: u32,
+        result: *mut EnvoyBuffer,
+    ) -> bool;
+    /// False where there is no list; the one getter that never logs.
+    pub(crate) fn envoy_dynamic_module_callback_http_get_metadata_list_size(
+        filter: FilterEnvoyPtr,
+        source: u32,
+        namespace: ModuleBuffer,
+        key: ModuleBuffer,
+        result: *mut usize,
+    ) -> bool;
+    pub(crate) fn envoy_dynamic_module_callback_http_get_metadata_list_number(
+        filter: FilterEnvoyPtr,
+        source: u32,
+        namespace: ModuleBuffer,
+        key: ModuleBuffer,
+        index: usize,
+        result: *mut f64,
+    ) -> bool;
+    pub(crate) fn envoy_dynamic_module_callback_http_get_metadata_list_string(
+        filter: FilterEnvoyPtr,
+        source: u32,
+        namespace: ModuleBuffer,
+        key: ModuleBuffer,
+        index: usize,
+        result: *mut EnvoyBuffer,
+    ) -> bool;
+    pub(crate) fn envoy_dynamic_module_callback_http_get_metadata_list_bool(
+        filter: FilterEnvoyPtr,
+        source: u32,
+        namespace: ModuleBuffer,
+        key: ModuleBuffer,
+        index: usize,
+        result: *mut bool,
+    ) -> bool;
     /// Writes the stream's own (dynamic) metadata.
     pub(crate) fn envoy_dynamic_module_callback_http_set_dynamic_metadata_string(
         filter: FilterEnvoyPtr,
@@ -550,6 +641,18 @@ unsafe extern "C" {
     ) -> bool;
     /// Answers for string objects only.
     pub(crate) fn envoy_dynamic_module_callback_http_get_filter_state_bytes(
+        filter: FilterEnvoyPtr,
+        key: ModuleBuffer,
+        result: *mut EnvoyBuffer,
+    ) -> bool;
+    /// Makes the kind of object that Envoy knows under `key`; false if it knows none.
+    pub(crate) fn envoy_dynamic_module_callback_http_set_filter_state_typed(
+        filter: FilterEnvoyPtr,
+        key: ModuleBuffer,
+        value: ModuleBuffer,
+    ) -> bool;
+    /// What an object serializes to. The next call may reuse the memory.
+    pub(crate) fn envoy_dynamic_module_callback_http_get_filter_state_typed(
         filter: FilterEnvoyPtr,
         key: ModuleBuffer,
         result: *mut EnvoyBuffer,
@@ -583,6 +686,87 @@ unsafe extern "C" {
     );
     pub(crate) fn envoy_dynamic_module_callback_http_filter_config_scheduler_delete(
         scheduler: ConfigSchedulerPtr,
+    );
+}
+
+// Callouts and streams to other clusters. The first four return a [`callout_init`].
+//
+// - The id is written on success alone; ids of callouts and streams share one counter.
+// - The done hook never runs inside the starting call. With the stream (or configuration) that
+//   started it a callout is cancelled silently.
+// - Those of a configuration keep books that nothing guards: on the main thread only.
+unsafe extern "C" {
+    /// A timeout of 0 milliseconds is none.
+    pub(crate) fn envoy_dynamic_module_callback_http_filter_http_callout(
+        filter: FilterEnvoyPtr,
+        callout_id: *mut u64,
+        cluster_name: ModuleBuffer,
+        headers: *mut ModuleHttpHeader,
+        headers_size: usize,
+        body: ModuleBuffer,
+        timeout_milliseconds: u64,
+    ) -> u32;
+    pub(crate) fn envoy_dynamic_module_callback_http_filter_start_http_stream(
+        filter: FilterEnvoyPtr,
+        stream_id: *mut u64,
+        cluster_name: ModuleBuffer,
+        headers: *mut ModuleHttpHeader,
+        headers_size: usize,
+        body: ModuleBuffer,
+        end_stream: bool,
+        timeout_milliseconds: u64,
+    ) -> u32;
+    pub(crate) fn envoy_dynamic_module_callback_http_filter_config_http_callout(
+        config: ConfigEnvoyPtr,
+        callout_id: *mut u64,
+        cluster_name: ModuleBuffer,
+        headers: *mut ModuleHttpHeader,
+        headers_size: usize,
+        body: ModuleBuffer,
+        timeout_milliseconds: u64,
+    ) -> u32;
+    pub(crate) fn envoy_dynamic_module_callback_http_filter_config_start_http_stream(
+        config: ConfigEnvoyPtr,
+        stream_id: *mut u64,
+        cluster_name: ModuleBuffer,
+        headers: *mut ModuleHttpHeader,
+        headers_size: usize,
+        body: ModuleBuffer,
+        end_stream: bool,
+        timeout_milliseconds: u64,
+    ) -> u32;
+    pub(crate) fn envoy_dynamic_module_callback_http_stream_send_data(
+        filter: FilterEnvoyPtr,
+        stream_id: u64,
+        data: ModuleBuffer,
+        end_stream: bool,
+    ) -> bool;
+    pub(crate) fn envoy_dynamic_module_callback_http_stream_send_trailers(
+        filter: FilterEnvoyPtr,
+        stream_id: u64,
+        trailers: *mut ModuleHttpHeader,
+        trailers_size: usize,
+    ) -> bool;
+    /// Calls `http_stream_reset` before it returns.
+    pub(crate) fn envoy_dynamic_module_callback_http_filter_reset_http_stream(
+        filter: FilterEnvoyPtr,
+        stream_id: u64,
+    );
+    pub(crate) fn envoy_dynamic_module_callback_http_filter_config_stream_send_data(
+        config: ConfigEnvoyPtr,
+        stream_id: u64,
+        data: ModuleBuffer,
+        end_stream: bool,
+    ) -> bool;
+    pub(crate) fn envoy_dynamic_module_callback_http_filter_config_stream_send_trailers(
+        config: ConfigEnvoyPtr,
+        stream_id: u64,
+        trailers: *mut ModuleHttpHeader,
+        trailers_size: usize,
+    ) -> bool;
+    pub(crate) fn envoy_dynamic_module_callback_http_filter_config_reset_http_stream(
+        config: ConfigEnvoyPtr,
+        stream_id: u64,
     );
 }
 

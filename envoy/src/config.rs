@@ -5,19 +5,26 @@ use std::io;
 use std::sync::{Arc, OnceLock};
 
 use wasmplugin_host::chain::Filter;
-use wasmplugin_host::control::{PluginSet, Process};
+use wasmplugin_host::control::{PluginSet, Process, ProcessError};
 use wasmplugin_host::plugin;
+use wasmplugin_host::proxy_wasm::CallEvent;
 use wasmplugin_host::telemetry::{Level, Log as _};
 
 use crate::abi::*;
+use crate::callout::ConfigCallouts;
 use crate::log::EnvoyLog;
+use crate::metrics::GuestMetrics;
+use crate::threads::threads;
 
 /// The `filter_name` that we answer to.
 const FILTER: &[u8] = b"wasmplugin";
 
 /// A filter entry. Dropped on whatever thread its last stream ends.
 pub(crate) struct Config {
+    /// Names this configuration among all of the process.
+    number: u64,
     filters: Arc<[Arc<dyn Filter>]>,
+    metrics: GuestMetrics,
     /// Taken when dropped.
     set: Option<Arc<PluginSet>>,
     process: Arc<Process>,
@@ -29,8 +36,8 @@ impl Config {
     ///
     /// # Safety
     ///
-    /// On Envoy's main thread.
-    pub(crate) unsafe fn new(name: &[u8], settings: &[u8]) -> Option<Self> {
+    /// In `http_filter_config_new` of `config`.
+    pub(crate) unsafe fn new(config: ConfigEnvoyPtr, name: &[u8], settings: &[u8]) -> Option<Self> {
         if name != FILTER {
             let name = String::from_utf8_lossy(name);
             error(&format!(
@@ -71,11 +78,59 @@ impl Config {
             );
             EnvoyLog.write(Level::Warn, line.as_bytes());
         }
+        let number = process.next_number();
+        // SAFETY: the caller's word.
+        unsafe { threads().add_config(number, config) };
         Some(Self {
+            number,
+            // SAFETY: the caller's word.
+            metrics: unsafe { GuestMetrics::define(config) },
             filters: set.filters(plan.phases),
             set: Some(set),
             process: Arc::clone(process),
         })
+    }
+
+    /// The main thread is here, on behalf of this configuration.
+    ///
+    /// # Safety
+    ///
+    /// In `http_filter_config_scheduled` of `config`, which is this one.
+    pub(crate) unsafe fn on_main_thread(&self, config: ConfigEnvoyPtr) {
+        threads().came();
+        // SAFETY: the caller's word.
+        if let Some(mut metrics) = unsafe { self.metrics.of_config(config) } {
+            self.process.flush_metrics(&mut metrics);
+        }
+        // SAFETY: the caller's word.
+        let callouts = unsafe { ConfigCallouts::new(config) };
+        self.process
+            .run_tasks(self.number, &mut Some(Box::new(callouts)));
+    }
+
+    /// A call that this configuration carried has come to its end.
+    ///
+    /// # Safety
+    ///
+    /// In `http_filter_config_http_callout_done` of `config`, which is this one.
+    pub(crate) unsafe fn on_call(&self, config: ConfigEnvoyPtr, id: u64, event: CallEvent) {
+        // SAFETY: the caller's word.
+        let callouts = unsafe { ConfigCallouts::new(config) };
+        self.process
+            .on_call(self.number, id, event, &mut Some(Box::new(callouts)));
+    }
+
+    /// A stream of this configuration ends. Where Envoy takes metrics from streams alone, it is time
+    /// to tell them.
+    ///
+    /// # Safety
+    ///
+    /// In a hook of `stream`.
+    pub(crate) unsafe fn on_stream_end(&self, stream: FilterEnvoyPtr) {
+        // SAFETY: the caller's word.
+        if let Some(mut metrics) = unsafe { self.metrics.of_stream(stream) } {
+            self.process.flush_metrics(&mut metrics);
+        }
     }
 
     /// The plugins of this entry, in order.
@@ -86,6 +141,8 @@ impl Config {
 
 impl Drop for Config {
     fn drop(&mut self) {
+        threads().remove_config(self.number);
+        self.process.lose_calls(self.number);
         self.filters = Arc::new([]);
         if let Some(set) = self.set.take() {
             self.process.release(set);
@@ -96,7 +153,7 @@ impl Drop for Config {
 /// What all entries share, started with the first one.
 fn process() -> Option<&'static Arc<Process>> {
     static PROCESS: OnceLock<Option<Arc<Process>>> = OnceLock::new();
-    let process = PROCESS.get_or_init(|| match Process::start(Arc::new(EnvoyLog)) {
+    let process = PROCESS.get_or_init(|| match start() {
         Ok(process) => Some(process),
         Err(problem) => {
             error(&format!("wasmplugin cannot run here: {problem}"));
@@ -104,6 +161,11 @@ fn process() -> Option<&'static Arc<Process>> {
         }
     });
     process.as_ref()
+}
+
+fn start() -> Result<Arc<Process>, ProcessError> {
+    let threads = Arc::clone(threads());
+    Process::start(Arc::new(EnvoyLog), threads)
 }
 
 fn read_file(path: &str) -> io::Result<String> {

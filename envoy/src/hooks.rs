@@ -11,6 +11,7 @@ use std::sync::Arc;
 use wasmplugin_host::proxy_wasm::Direction;
 
 use crate::abi::*;
+use crate::callout;
 use crate::config::{Config, error};
 use crate::guard::guard;
 use crate::pin;
@@ -43,13 +44,13 @@ extern "C" fn envoy_dynamic_module_on_program_init() -> *const u8 {
 
 #[unsafe(no_mangle)]
 extern "C" fn envoy_dynamic_module_on_http_filter_config_new(
-    _config: ConfigEnvoyPtr,
+    envoy: ConfigEnvoyPtr,
     name: EnvoyBuffer,
     settings: EnvoyBuffer,
 ) -> ConfigModulePtr {
     guard("http_filter_config_new", ptr::null(), || {
-        // SAFETY: this hook's arguments; Envoy calls it on the main thread.
-        let config = unsafe { Config::new(bytes(name), bytes(settings)) };
+        // SAFETY: this hook's arguments.
+        let config = unsafe { Config::new(envoy, bytes(name), bytes(settings)) };
         config.map_or(ptr::null(), |config| Arc::into_raw(Arc::new(config)).cast())
     })
 }
@@ -59,6 +60,41 @@ extern "C" fn envoy_dynamic_module_on_http_filter_config_destroy(config: ConfigM
     guard("http_filter_config_destroy", (), || {
         // SAFETY: the count that `config_new` left with Envoy, which gives it back once.
         drop(unsafe { Arc::from_raw(config.cast::<Config>()) });
+    });
+}
+
+/// On the main thread.
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_config_scheduled(
+    envoy: ConfigEnvoyPtr,
+    config: ConfigModulePtr,
+    _event: u64,
+) {
+    guard("http_filter_config_scheduled", (), || {
+        // SAFETY: this hook's arguments; what `config_new` returned lives during the call.
+        unsafe { (*config.cast::<Config>()).on_main_thread(envoy) };
+    });
+}
+
+/// On the main thread, where all calls of configurations are made.
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_config_http_callout_done(
+    envoy: ConfigEnvoyPtr,
+    config: ConfigModulePtr,
+    id: u64,
+    result: u32,
+    headers: *mut EnvoyHttpHeader,
+    headers_size: usize,
+    body_chunks: *mut EnvoyBuffer,
+    body_chunks_size: usize,
+) {
+    guard("http_filter_config_http_callout_done", (), || {
+        // SAFETY: this hook's arguments; what `config_new` returned lives during the call.
+        unsafe {
+            let event =
+                callout::event(result, headers, headers_size, body_chunks, body_chunks_size);
+            (*config.cast::<Config>()).on_call(envoy, id, event);
+        }
     });
 }
 
@@ -90,7 +126,7 @@ extern "C" fn envoy_dynamic_module_on_http_filter_new(
         // SAFETY: what `config_new` returned, which lives as long as its streams.
         let config = unsafe { &*config.cast::<Config>() };
         // SAFETY: in the hook that opens `filter`.
-        unsafe { Stream::open(filter, config.filters()) }.cast::<c_void>()
+        unsafe { Stream::open(filter, config) }.cast::<c_void>()
     })
 }
 
@@ -109,6 +145,37 @@ extern "C" fn envoy_dynamic_module_on_http_filter_destroy(stream: FilterModulePt
         // SAFETY: the last hook of a stream.
         unsafe { Stream::destroy(stream) };
     });
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_http_callout_done(
+    _filter: FilterEnvoyPtr,
+    stream: FilterModulePtr,
+    id: u64,
+    result: u32,
+    headers: *mut EnvoyHttpHeader,
+    headers_size: usize,
+    body_chunks: *mut EnvoyBuffer,
+    body_chunks_size: usize,
+) {
+    // SAFETY: a stream that is open, and this hook's arguments.
+    let (stream, event) = unsafe {
+        (
+            Stream::of(stream),
+            callout::event(result, headers, headers_size, body_chunks, body_chunks_size),
+        )
+    };
+    stream.on_call(id, event);
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_scheduled(
+    _filter: FilterEnvoyPtr,
+    stream: FilterModulePtr,
+    _event: u64,
+) {
+    // SAFETY: a stream that is open.
+    unsafe { Stream::of(stream) }.on_letters();
 }
 
 /// The hooks that a message passes through in one direction.
@@ -169,16 +236,11 @@ macro_rules! idle {
 }
 
 idle! {
-    envoy_dynamic_module_on_http_filter_scheduled(FilterEnvoyPtr, FilterModulePtr, u64);
     envoy_dynamic_module_on_http_filter_downstream_above_write_buffer_high_watermark(
         FilterEnvoyPtr, FilterModulePtr
     );
     envoy_dynamic_module_on_http_filter_downstream_below_write_buffer_low_watermark(
         FilterEnvoyPtr, FilterModulePtr
-    );
-    envoy_dynamic_module_on_http_filter_http_callout_done(
-        FilterEnvoyPtr, FilterModulePtr, u64, u32, *mut EnvoyHttpHeader, usize, *mut EnvoyBuffer,
-        usize
     );
     envoy_dynamic_module_on_http_filter_http_stream_headers(
         FilterEnvoyPtr, FilterModulePtr, u64, *mut EnvoyHttpHeader, usize, bool

@@ -1,5 +1,8 @@
 //! One stream, on Envoy's side.
 
+mod filter_state;
+mod metadata;
+
 use std::ptr;
 use std::slice;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -39,6 +42,11 @@ impl EnvoyStream {
             filter,
             seen: (!is_timed).then(SystemTime::now),
         }
+    }
+
+    /// What Envoy knows the stream by.
+    pub(crate) const fn filter(&self) -> FilterEnvoyPtr {
+        self.filter
     }
 
     fn size(&self, body: u32) -> usize {
@@ -328,6 +336,36 @@ impl Attributes for EnvoyStream {
         // SAFETY: see `EnvoyStream::new`.
         unsafe { envoy_dynamic_module_callback_http_clear_route_cache(self.filter) };
     }
+
+    fn backend_latency(&self) -> Option<i64> {
+        let timing = self.timing()?;
+        let is_known =
+            timing.has_first_upstream_tx_byte_sent && timing.has_last_upstream_rx_byte_received;
+        let latency =
+            timing.last_upstream_rx_byte_received_ns - timing.first_upstream_tx_byte_sent_ns;
+        is_known.then_some(latency)
+    }
+
+    fn cluster_hosts(&self) -> Option<u64> {
+        /// Envoy's own limit.
+        const PRIORITIES: u32 = 129;
+        let of_priority = |priority| {
+            let mut total = 0;
+            // SAFETY: see `EnvoyStream::new`; counts that are not wanted are null.
+            let found = unsafe {
+                envoy_dynamic_module_callback_http_get_cluster_host_count(
+                    self.filter,
+                    priority,
+                    &raw mut total,
+                    ptr::null_mut(),
+                    ptr::null_mut(),
+                )
+            };
+            found.then_some(total as u64)
+        };
+        let first = of_priority(0)?;
+        Some(first + (1..PRIORITIES).map_while(of_priority).sum::<u64>())
+    }
 }
 
 // === what the chain wants done; all of it may call other hooks of the stream ===
@@ -468,7 +506,7 @@ fn with_array<T: Copy>(
 /// # Safety
 ///
 /// `len` bytes live at `ptr` as long as the result is used, or `len` is 0.
-unsafe fn bytes<'a>(ptr: *const u8, len: usize) -> &'a [u8] {
+pub(crate) unsafe fn bytes<'a>(ptr: *const u8, len: usize) -> &'a [u8] {
     if len == 0 || ptr.is_null() {
         return &[];
     }

@@ -7,8 +7,11 @@ use std::ffi::{CString, c_void};
 use std::mem;
 use std::sync::OnceLock;
 
-use crate::abi::FilterEnvoyPtr;
-use crate::optional::{GET_LOG_LEVEL, HTTP_GET_TIMING_INFO, Optional};
+use crate::abi::{ConfigEnvoyPtr, EnvoyBuffer, FilterEnvoyPtr, ModuleBuffer};
+use crate::optional::{
+    CONFIG_INCREMENT_COUNTER, CONFIG_RECORD_HISTOGRAM_VALUE, CONFIG_SET_GAUGE, GET_LOG_LEVEL,
+    HTTP_GET_TIMING_INFO, HTTP_GET_TYPED_METADATA, HTTP_SET_FILTER_STATE_VALUE, Optional,
+};
 
 /// `http_get_timing_info`: fills the struct; worker thread of the stream, inside a hook.
 pub(crate) type GetTimingInfo = unsafe extern "C" fn(FilterEnvoyPtr, *mut TimingInfo);
@@ -16,14 +19,64 @@ pub(crate) type GetTimingInfo = unsafe extern "C" fn(FilterEnvoyPtr, *mut Timing
 /// `get_log_level`: one of [`crate::abi::log_level`]; any thread.
 pub(crate) type GetLogLevel = unsafe extern "C" fn() -> u32;
 
+/// `http_set_filter_state_value`: name, value, one of [`crate::abi::filter_state_life_span`], one
+/// of [`crate::abi::stream_sharing`]. True also where the life span conflicts with an object that is
+/// there already, which stays.
+pub(crate) type SetFilterStateValue =
+    unsafe extern "C" fn(FilterEnvoyPtr, ModuleBuffer, ModuleBuffer, u32, u32) -> bool;
+
+/// `http_get_typed_metadata`: one of [`crate::abi::metadata_source`], a namespace; the type's URL
+/// and the message.
+pub(crate) type GetTypedMetadata = unsafe extern "C" fn(
+    FilterEnvoyPtr,
+    u32,
+    ModuleBuffer,
+    *mut EnvoyBuffer,
+    *mut EnvoyBuffer,
+) -> bool;
+
+/// `http_filter_config_{increment_counter,set_gauge,record_histogram_value}`: a metric's id, label
+/// values, the value. Returns one of [`crate::abi::metrics_result`].
+pub(crate) type ConfigMetricCallback =
+    unsafe extern "C" fn(ConfigEnvoyPtr, usize, *mut ModuleBuffer, usize, u64) -> u32;
+
+/// The callbacks that tell metrics without a stream, which came together.
+#[derive(Debug)]
+pub(crate) struct ConfigMetrics {
+    pub(crate) increment_counter: ConfigMetricCallback,
+    pub(crate) set_gauge: ConfigMetricCallback,
+    pub(crate) record_histogram_value: ConfigMetricCallback,
+}
+
+impl ConfigMetrics {
+    fn find() -> Option<Self> {
+        let callback = |optional| {
+            find(optional).map(|symbol| {
+                // SAFETY: every Envoy that exports this symbol gives it this signature.
+                unsafe { mem::transmute::<*mut c_void, ConfigMetricCallback>(symbol) }
+            })
+        };
+        Some(Self {
+            increment_counter: callback(CONFIG_INCREMENT_COUNTER)?,
+            set_gauge: callback(CONFIG_SET_GAUGE)?,
+            record_histogram_value: callback(CONFIG_RECORD_HISTOGRAM_VALUE)?,
+        })
+    }
+}
+
 /// The optional callbacks of the running Envoy.
 #[derive(Debug)]
-#[allow(dead_code, reason = "looked up together, used as the host grows")]
 pub(crate) struct Callbacks {
+    /// Metrics without a stream.
+    pub(crate) config_metrics: Option<ConfigMetrics>,
     /// Times of a stream.
     pub(crate) http_get_timing_info: Option<GetTimingInfo>,
     /// Level of the modules' logger; follows changes through the admin interface.
     pub(crate) get_log_level: Option<GetLogLevel>,
+    /// Filter state with a life span.
+    pub(crate) http_set_filter_state_value: Option<SetFilterStateValue>,
+    /// Typed metadata.
+    pub(crate) http_get_typed_metadata: Option<GetTypedMetadata>,
 }
 
 impl Callbacks {
@@ -31,6 +84,7 @@ impl Callbacks {
     pub(crate) fn get() -> &'static Self {
         static CALLBACKS: OnceLock<Callbacks> = OnceLock::new();
         CALLBACKS.get_or_init(|| Self {
+            config_metrics: ConfigMetrics::find(),
             http_get_timing_info: find(HTTP_GET_TIMING_INFO).map(|symbol| {
                 // SAFETY: every Envoy that exports this symbol gives it this signature: it writes
                 // the 176 bytes of `timing_info_v2`, whose layout `TimingInfo` asserts below.
@@ -39,6 +93,14 @@ impl Callbacks {
             get_log_level: find(GET_LOG_LEVEL).map(|symbol| {
                 // SAFETY: every Envoy that exports this symbol gives it this signature.
                 unsafe { mem::transmute::<*mut c_void, GetLogLevel>(symbol) }
+            }),
+            http_set_filter_state_value: find(HTTP_SET_FILTER_STATE_VALUE).map(|symbol| {
+                // SAFETY: every Envoy that exports this symbol gives it this signature.
+                unsafe { mem::transmute::<*mut c_void, SetFilterStateValue>(symbol) }
+            }),
+            http_get_typed_metadata: find(HTTP_GET_TYPED_METADATA).map(|symbol| {
+                // SAFETY: every Envoy that exports this symbol gives it this signature.
+                unsafe { mem::transmute::<*mut c_void, GetTypedMetadata>(symbol) }
             }),
         })
     }

@@ -6,15 +6,19 @@
 //! `http_send_response` may even call `http_filter_destroy` before it returns.
 
 use std::cell::{Cell, RefCell};
+use std::ptr::NonNull;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use wasmplugin_host::chain::{self, BodyStatus, Effect, Filter};
-use wasmplugin_host::proxy_wasm::{Direction, Exchange, Reply};
+use wasmplugin_host::chain::{self, BodyStatus, Effect};
+use wasmplugin_host::proxy_wasm::peers::{self, Peer};
+use wasmplugin_host::proxy_wasm::{CallEvent, Direction, Exchange, Reply};
 
 use crate::abi::*;
+use crate::config::Config;
 use crate::guard::guard;
 use crate::host::{self, EnvoyStream};
+use crate::threads::{Mailbox, threads};
 
 /// Details of a stream that a bug of ours has ended.
 const INTERNAL_ERROR: &[u8] = b"wasmplugin.internal_error";
@@ -23,11 +27,15 @@ const INTERNAL_ERROR: &[u8] = b"wasmplugin.internal_error";
 #[derive(Debug)]
 pub(crate) struct Stream {
     filter: FilterEnvoyPtr,
+    /// Outlives its streams.
+    config: NonNull<Config>,
     machine: RefCell<chain::Stream>,
     /// A hook panicked: the machine is not to be trusted any more.
     broken: Cell<bool>,
     /// `http_filter_stream_complete` has come.
     completed: Cell<bool>,
+    /// While a plugin has paused it: how others reach it.
+    mailbox: RefCell<Option<Arc<Mailbox>>>,
 }
 
 impl Stream {
@@ -35,8 +43,8 @@ impl Stream {
     ///
     /// # Safety
     ///
-    /// In `http_filter_new` of `filter`.
-    pub(crate) unsafe fn open(filter: FilterEnvoyPtr, filters: &[Arc<dyn Filter>]) -> *const Self {
+    /// In `http_filter_new` of `filter`, whose configuration is `config`.
+    pub(crate) unsafe fn open(filter: FilterEnvoyPtr, config: &Config) -> *const Self {
         // SAFETY: the caller's word; the machine is used in hooks of this stream alone, and not
         // after `complete`.
         let (stream, worker) = unsafe {
@@ -45,12 +53,14 @@ impl Stream {
                 envoy_dynamic_module_callback_http_filter_get_worker_index(filter),
             )
         };
-        let machine = chain::Stream::new(filters, worker, Box::new(Exchange::new(stream)));
+        let machine = chain::Stream::new(config.filters(), worker, Box::new(Exchange::new(stream)));
         Rc::into_raw(Rc::new(Self {
             filter,
+            config: NonNull::from_ref(config),
             machine: RefCell::new(machine),
             broken: Cell::new(false),
             completed: Cell::new(false),
+            mailbox: RefCell::new(None),
         }))
     }
 
@@ -78,7 +88,7 @@ impl Stream {
         drop(unsafe { Rc::from_raw(pointer.cast::<Self>()) });
     }
 
-    pub(crate) fn on_headers(&self, name: &str, direction: Direction, end: bool) -> u32 {
+    pub(crate) fn on_headers(self: &Rc<Self>, name: &str, direction: Direction, end: bool) -> u32 {
         let goes_on = self.run(name, false, |machine| machine.on_headers(direction, end));
         if goes_on {
             headers_status::CONTINUE
@@ -87,7 +97,7 @@ impl Stream {
         }
     }
 
-    pub(crate) fn on_body(&self, name: &str, direction: Direction, end: bool) -> u32 {
+    pub(crate) fn on_body(self: &Rc<Self>, name: &str, direction: Direction, end: bool) -> u32 {
         let status = self.run(name, BodyStatus::Drop, |machine| {
             machine.on_body(direction, end)
         });
@@ -99,7 +109,7 @@ impl Stream {
         }
     }
 
-    pub(crate) fn on_trailers(&self, name: &str, direction: Direction) -> u32 {
+    pub(crate) fn on_trailers(self: &Rc<Self>, name: &str, direction: Direction) -> u32 {
         let goes_on = self.run(name, false, |machine| machine.on_trailers(direction));
         if goes_on {
             trailers_status::CONTINUE
@@ -108,7 +118,27 @@ impl Stream {
         }
     }
 
-    pub(crate) fn complete(&self) {
+    /// A call that this stream carried has come to its end.
+    pub(crate) fn on_call(self: &Rc<Self>, id: u64, event: CallEvent) {
+        self.run("http_filter_http_callout_done", (), |machine| {
+            machine.on_call(id, event);
+        });
+    }
+
+    /// There are letters.
+    pub(crate) fn on_letters(self: &Rc<Self>) {
+        let letters = match &*self.mailbox.borrow() {
+            Some(mailbox) => mailbox.take(),
+            None => return,
+        };
+        for letter in letters {
+            self.run("http_filter_scheduled", (), |machine| {
+                machine.on_actions(letter.instance, letter.context, letter.actions);
+            });
+        }
+    }
+
+    pub(crate) fn complete(self: &Rc<Self>) {
         self.completed.set(true);
         if !self.broken.get() {
             guard("http_filter_stream_complete", (), || {
@@ -117,25 +147,69 @@ impl Stream {
                 if let Ok(mut machine) = self.machine.try_borrow_mut() {
                     machine.complete();
                 }
+                self.be_reachable(false);
+                // SAFETY: a configuration outlives its streams; in a hook of this one.
+                unsafe { self.config.as_ref().on_stream_end(self.filter) };
+                peers::settle();
             });
         }
     }
 
     /// Hands an event to the machine, and does what comes of it. A bug ends the stream: `stop` is
     /// what keeps anything from passing.
-    fn run<T>(&self, name: &str, stop: T, event: impl FnOnce(&mut chain::Stream) -> T) -> T {
+    fn run<T>(
+        self: &Rc<Self>,
+        name: &str,
+        stop: T,
+        event: impl FnOnce(&mut chain::Stream) -> T,
+    ) -> T {
         if self.broken.get() {
             return stop;
         }
         let status = guard(name, None, || {
             let status = event(&mut *self.machine.try_borrow_mut().ok()?);
-            self.perform();
+            self.go_on();
+            peers::settle();
             Some(status)
         });
         status.unwrap_or_else(|| {
             self.fail();
             stop
         })
+    }
+
+    /// Does what came of an event, with no borrow held.
+    fn go_on(self: &Rc<Self>) {
+        self.perform();
+        let is_paused = match self.machine.try_borrow() {
+            Ok(machine) => machine.is_paused(),
+            Err(_) => return,
+        };
+        self.be_reachable(is_paused);
+    }
+
+    /// Lets others reach the stream, or not.
+    fn be_reachable(self: &Rc<Self>, wanted: bool) {
+        let is_reachable = self.mailbox.borrow().is_some();
+        if wanted == is_reachable {
+            return;
+        }
+        let key = match self.machine.try_borrow_mut() {
+            Ok(mut machine) => machine.exchange().map(|exchange| exchange.key),
+            Err(_) => None,
+        };
+        let Some(key) = key else { return };
+        if wanted {
+            let peer: Rc<dyn Peer> = Rc::<Self>::clone(self);
+            peers::put(key, peer);
+            // SAFETY: in a hook of this stream.
+            let mailbox = unsafe { threads().add_stream(key, self.filter) };
+            *self.mailbox.borrow_mut() = mailbox;
+        } else {
+            peers::remove(key);
+            threads().remove_stream(key);
+            *self.mailbox.borrow_mut() = None;
+        }
     }
 
     /// Carries out the effects of the last event. Nested hooks may add some: the innermost loop
@@ -190,5 +264,23 @@ impl Stream {
         };
         // SAFETY: in a hook of this stream other than `stream_complete`, with no borrow of it.
         unsafe { host::send_response(self.filter, &reply) };
+    }
+}
+
+impl Peer for Stream {
+    fn lend(&self, instance: u64, context: u32) -> Option<Box<Exchange>> {
+        let mut machine = self.machine.try_borrow_mut().ok()?;
+        machine.lend(instance, context)
+    }
+
+    fn give_back(&self, instance: u64, context: u32, exchange: Box<Exchange>) {
+        // Nothing of this stream ran since it was lent.
+        if let Ok(mut machine) = self.machine.try_borrow_mut() {
+            machine.give_back(instance, context, exchange);
+        }
+    }
+
+    fn settle(self: Rc<Self>) {
+        self.run("http_filter_scheduled", (), chain::Stream::settle_lent);
     }
 }

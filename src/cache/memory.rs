@@ -53,7 +53,10 @@ impl Modules {
             slots.retain(|other, slot| {
                 *other == key
                     || Arc::strong_count(slot) > 1
-                    || slot.0.try_lock().is_none_or(|module| module.strong_count() > 0)
+                    || slot
+                        .0
+                        .try_lock()
+                        .is_none_or(|module| module.strong_count() > 0)
             });
             Arc::clone(slots.entry(key).or_default())
         };

@@ -70,9 +70,7 @@ pub(super) struct Lane {
 impl Lane {
     /// Whether the plugin keeps anything from passing.
     pub(super) fn is_stopped(&self) -> bool {
-        matches!(self.headers, Headers::Held(_))
-            || self.body != Body::Flowing
-            || self.trailers_held
+        matches!(self.headers, Headers::Held(_)) || self.body != Body::Flowing || self.trailers_held
     }
 
     /// Whether the peer should be made to wait instead of failing the stream.

@@ -33,6 +33,7 @@
 //! resume, and the stream hangs. Instead the machine keeps body events from the paused plugin
 //! itself.
 
+mod calls;
 mod flow;
 mod stream;
 #[cfg(test)]
@@ -40,7 +41,7 @@ mod tests;
 
 pub use stream::{BodyStatus, Effect, Stream};
 
-use crate::proxy_wasm::{Event, Exchange};
+use crate::proxy_wasm::{Call, CallEvent, Event, Exchange};
 
 /// A plugin, as the chain drives it.
 ///
@@ -51,8 +52,12 @@ pub trait Filter: Send + Sync {
     fn open(&self, worker: u32, exchange: &mut Lent) -> Result<Context, Outage>;
 
     /// Tells of an event; the answer is the guest's action, as a number.
-    fn on_event(&self, context: &Context, event: &Event, exchange: &mut Lent)
-    -> Result<u32, Outage>;
+    fn on_event(
+        &self,
+        context: &Context,
+        event: &Event,
+        exchange: &mut Lent,
+    ) -> Result<u32, Outage>;
 
     /// Whether [`Self::on_event`] would do anything; if not, the plugin continues.
     fn wants(&self, event: &Event) -> bool;
@@ -60,6 +65,23 @@ pub trait Filter: Send + Sync {
     /// Whether a plugin that pauses at headers still gets the body (`wasmplugin.io/hold-headers`).
     fn holds_headers_only(&self) -> bool {
         false
+    }
+
+    /// Tells of a call that the stream carried for the plugin.
+    fn on_call(
+        &self,
+        context: &Context,
+        token: u32,
+        event: CallEvent,
+        exchange: &mut Lent,
+    ) -> Result<(), Outage> {
+        let _ = (context, token, event, exchange);
+        Ok(())
+    }
+
+    /// Has a call carried that the stream does not carry.
+    fn call_elsewhere(&self, context: &Context, token: u32, call: Call) {
+        let _ = (context, token, call);
     }
 
     /// The stream has ended: the plugin may log it.
@@ -77,8 +99,8 @@ pub type Lent = Option<Box<Exchange>>;
 pub struct Context {
     /// Whose instance it is in.
     pub worker: u32,
-    /// Which of the instances that this worker has had.
-    pub generation: u64,
+    /// The number of its instance, which no other one has.
+    pub instance: u64,
     /// The guest's own number for it.
     pub id: u32,
 }

@@ -4,36 +4,41 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use super::calls;
 use super::flow::{Body, Both, End, Flow, Headers, Hold, Lane};
 use super::{Context, Filter, Lent, Outage};
-use crate::proxy_wasm::{Direction, Event, Exchange, Map, Maps, Reply, View, Window};
+use crate::proxy_wasm::{
+    Actions, Carrier, Direction, Event, Exchange, Map, Maps, Reply, View, Window,
+};
 
 /// Plugins of a stream that need no allocation.
 const USUAL: usize = 6;
 
 /// A stream in its filter entry.
 pub struct Stream {
-    worker: u32,
-    stages: SmallVec<[Stage; USUAL]>,
-    flows: Both<Flow>,
-    exchange: Lent,
-    effects: SmallVec<[Effect; 2]>,
+    pub(super) worker: u32,
+    pub(super) stages: SmallVec<[Stage; USUAL]>,
+    pub(super) flows: Both<Flow>,
+    pub(super) exchange: Lent,
+    pub(super) effects: SmallVec<[Effect; 2]>,
     /// Plugins to resume once the running event is through.
-    resumes: SmallVec<[(Direction, usize); 2]>,
-    completed: bool,
+    pub(super) resumes: SmallVec<[(Direction, usize); 2]>,
+    /// What was asked while the exchange was lent, by plugin.
+    pub(super) asked: Vec<(usize, Actions)>,
+    pub(super) completed: bool,
 }
 
 /// A plugin on this stream.
-struct Stage {
-    filter: Arc<dyn Filter>,
-    context: Option<Context>,
-    reach: Reach,
-    lanes: Both<Lane>,
+pub(super) struct Stage {
+    pub(super) filter: Arc<dyn Filter>,
+    pub(super) context: Option<Context>,
+    pub(super) reach: Reach,
+    pub(super) lanes: Both<Lane>,
 }
 
 /// Whether a plugin takes part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Reach {
+pub(super) enum Reach {
     /// The request has not come to it.
     Unreached,
     /// It sees the stream.
@@ -73,7 +78,7 @@ pub enum BodyStatus {
 
 /// How a call into a plugin ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
+pub(super) enum Step {
     /// The plugin's answer.
     Action(u32),
     /// The stream was answered, reset or refused.
@@ -110,12 +115,17 @@ impl Stream {
             exchange: Some(exchange),
             effects: SmallVec::new(),
             resumes: SmallVec::new(),
+            asked: Vec::new(),
             completed: false,
         }
     }
 
     /// Headers have arrived. Whether they go on; if not, body events follow all the same.
     pub fn on_headers(&mut self, direction: Direction, end: bool) -> bool {
+        if direction == Direction::Response && self.has_reply() {
+            // Envoy answers by itself, as on a timeout: past the reply that a plugin holds.
+            self.shut();
+        }
         let flow = self.flow_mut(direction);
         if flow.closed {
             return direction == Direction::Response;
@@ -175,39 +185,43 @@ impl Stream {
         if std::mem::replace(&mut self.completed, true) {
             return;
         }
-        self.flows.for_each(|flow| flow.closed = true);
+        self.shut();
+        if let Some(exchange) = &mut self.exchange {
+            exchange.carrier = Carrier::MainThread;
+        }
         let all = [
             Map::RequestHeaders,
             Map::ResponseHeaders,
             Map::ResponseTrailers,
         ];
         let readable = all.into_iter().fold(Maps::NONE, Maps::with);
-        if let Some(exchange) = &mut self.exchange {
-            exchange.reply = None;
-            exchange.view = View {
-                readable,
-                log: true,
-                ..View::default()
-            };
-        }
+        let log = View {
+            readable,
+            log: true,
+            ..View::default()
+        };
         let stages = &mut self.stages;
         for stage in &mut *stages {
             // Plugins that the request never came to see its end, too.
             if stage.reach == Reach::Unreached {
+                show(&mut self.exchange, View::default());
                 stage.context = stage.filter.open(self.worker, &mut self.exchange).ok();
             }
             if let Some(context) = stage.context.filter(|_| stage.reach != Reach::Bypassed) {
+                show(&mut self.exchange, log);
                 stage.filter.log(&context, &mut self.exchange);
             }
         }
-        if let Some(exchange) = &mut self.exchange {
-            exchange.view = View::default();
-        }
+        show(&mut self.exchange, View::default());
         for stage in &mut *stages {
-            if let Some(context) = stage.context.take() {
+            if let Some(context) = stage.context {
                 stage.filter.delete(&context, &mut self.exchange);
             }
         }
+        self.lose_calls();
+        self.stages
+            .iter_mut()
+            .for_each(|stage| stage.context = None);
         // Whatever they asked for comes too late.
         self.effects.clear();
         self.resumes.clear();
@@ -292,8 +306,9 @@ impl Stream {
                 len: window.len,
                 end,
             };
-            let (step, window) = self.call_on_body(index, &event, direction, window);
+            let (step, after) = self.call_on_body(index, &event, direction, Some(window));
             let Step::Action(action) = step else { return };
+            let window = after.unwrap_or(window);
             let here = behind + window.len;
             let lane = self.lane_mut(direction, index);
             match action {
@@ -305,6 +320,9 @@ impl Stream {
                         lane.headers = Headers::Passed;
                         self.pass_headers(direction, self.position(direction, index) + 1);
                     }
+                    if self.flow(direction).closed {
+                        return;
+                    }
                     continue;
                 }
                 action::STOP_ITERATION => {
@@ -313,6 +331,11 @@ impl Stream {
                 }
                 action::TWO => {
                     lane.body = Body::Watermarked;
+                    lane.held = here;
+                }
+                // Envoy has put it with what was held before the plugin saw both, and keeps it.
+                _ if shows_held => {
+                    lane.body = Body::Dropped;
                     lane.held = here;
                 }
                 _ => {
@@ -345,16 +368,16 @@ impl Stream {
                 }
             }
             let (held, shows_held) = (lane.held, lane.body == Body::Buffering);
-            let window = Window {
+            let window = shows_held.then(|| Window {
                 start: self.offset(direction, Some(index)),
-                len: if shows_held { held } else { 0 },
-            };
+                len: held,
+            });
             let count = self.entries(trailers_of(direction));
             let event = Event::Trailers { direction, count };
             let (step, window) = self.call_on_body(index, &event, direction, window);
             let Step::Action(action) = step else { return };
             let lane = self.lane_mut(direction, index);
-            let held = if shows_held { window.len } else { held };
+            let held = window.map_or(held, |window| window.len);
             if action != action::CONTINUE {
                 lane.held = held;
                 lane.trailers_held = true;
@@ -368,8 +391,11 @@ impl Stream {
                 self.lane_mut(direction, index).headers = Headers::Passed;
                 self.pass_headers(direction, next);
             }
-            if held > 0 {
+            if held > 0 && !self.flow(direction).closed {
                 self.pass_body(direction, next, held, false);
+            }
+            if self.flow(direction).closed {
+                return;
             }
         }
     }
@@ -378,8 +404,9 @@ impl Stream {
 
     /// Resumes what guests asked to, then says what that comes to. `current` is the direction of
     /// the hook that is running, whose status tells Envoy itself.
-    fn run_resumes(&mut self, current: Option<Direction>) {
-        while let Some((direction, index)) = self.resumes.pop() {
+    pub(super) fn run_resumes(&mut self, current: Option<Direction>) {
+        while !self.resumes.is_empty() {
+            let (direction, index) = self.resumes.remove(0);
             self.resume_plugin(direction, index);
             if Some(direction) == current || self.flow(direction).closed {
                 continue;
@@ -404,6 +431,9 @@ impl Stream {
     /// Lets everything pass that plugin `index` holds. Nothing happens where it holds nothing:
     /// Envoy would send the message twice, or crash.
     fn resume_plugin(&mut self, direction: Direction, index: usize) {
+        if self.flow(direction).closed {
+            return;
+        }
         let Some(stage) = self.stages.get_mut(index) else {
             return;
         };
@@ -443,6 +473,9 @@ impl Stream {
     /// What an event of `direction` comes to: whether Envoy goes on.
     fn settle(&mut self, direction: Direction) -> bool {
         self.run_resumes(Some(direction));
+        if self.send_waiting() {
+            self.run_resumes(Some(direction));
+        }
         let through = self.is_through(direction);
         let flow = self.flow_mut(direction);
         flow.stopped = flow.closed || !through;
@@ -469,14 +502,18 @@ impl Stream {
         if stage.reach != Reach::Unreached {
             return true;
         }
-        if let Some(exchange) = &mut self.exchange {
-            exchange.view = View::default();
-        }
-        match stage.filter.open(self.worker, &mut self.exchange) {
+        show(&mut self.exchange, View::default());
+        let opened = stage.filter.open(self.worker, &mut self.exchange);
+        let actions = self
+            .exchange
+            .as_mut()
+            .map(|e| std::mem::take(&mut e.actions));
+        match opened {
             Ok(context) => {
                 stage.context = Some(context);
                 stage.reach = Reach::Active;
-                true
+                let actions = actions.unwrap_or_default();
+                self.obey(index, Direction::Request, actions, action::CONTINUE) != Step::Closed
             }
             Err(outage) => self.bypass(index, Direction::Request, outage),
         }
@@ -487,49 +524,53 @@ impl Stream {
         index: usize,
         event: &Event,
         direction: Direction,
-        window: Window,
-    ) -> (Step, Window) {
-        let mut view = self.view(index, event);
-        *view.body_mut(direction) = Some(window);
+        window: Option<Window>,
+    ) -> (Step, Option<Window>) {
+        let mut view = self.view(index, Some(event));
+        *view.body_mut(direction) = window;
         let step = self.call_with(index, event, view);
         let after = self.exchange.as_ref().and_then(|e| e.view.body(direction));
-        (step, after.unwrap_or(window))
+        (step, after)
     }
 
     fn call(&mut self, index: usize, event: &Event) -> Step {
-        let view = self.view(index, event);
+        let view = self.view(index, Some(event));
         self.call_with(index, event, view)
     }
 
     fn call_with(&mut self, index: usize, event: &Event, view: View) -> Step {
-        let Some(stage) = self.stages.get_mut(index) else {
+        let direction = direction_of(event);
+        self.prepare(index, view, calls::carrier(direction));
+        let Some(stage) = self.stages.get(index) else {
             return Step::Action(action::CONTINUE);
         };
         let Some(context) = stage.context.filter(|_| stage.filter.wants(event)) else {
-            if let Some(exchange) = &mut self.exchange {
-                exchange.view = view;
-            }
             return Step::Action(action::CONTINUE);
         };
-        if let Some(exchange) = &mut self.exchange {
-            exchange.view = view;
-        }
         let result = stage.filter.on_event(&context, event, &mut self.exchange);
-        let actions = match &mut self.exchange {
-            Some(exchange) => std::mem::take(&mut exchange.actions),
-            None => return Step::Closed,
+        let Some(exchange) = &mut self.exchange else {
+            return Step::Closed;
         };
-        let direction = direction_of(event);
-        let action = match result {
-            Ok(action) => action,
-            Err(outage) => {
-                return if self.bypass(index, direction, outage) {
-                    Step::Action(action::CONTINUE)
-                } else {
-                    Step::Closed
-                };
-            }
-        };
+        let actions = std::mem::take(&mut exchange.actions);
+        self.note_windows(index, Some(direction));
+        match result {
+            Ok(action) => self.obey(index, direction, actions, action),
+            Err(outage) => match self.bypass(index, direction, outage) {
+                true => Step::Action(action::CONTINUE),
+                false => Step::Closed,
+            },
+        }
+    }
+
+    /// Does what plugin `index` asked for during an event of `direction`, which it answered with
+    /// `action`.
+    pub(super) fn obey(
+        &mut self,
+        index: usize,
+        direction: Direction,
+        actions: Actions,
+        action: u32,
+    ) -> Step {
         if let Some(reply) = actions.reply {
             self.reply(direction, reply);
             return Step::Closed;
@@ -547,7 +588,8 @@ impl Stream {
         ] {
             if asked && of == direction {
                 continues = true;
-            } else if asked {
+            } else if asked && self.lane_mut(of, index).is_stopped() {
+                // A pause that only comes later is not meant.
                 self.resumes.push((of, index));
             }
         }
@@ -555,18 +597,14 @@ impl Stream {
     }
 
     /// Goes on without plugin `index`, or refuses the stream. Whether it goes on.
-    fn bypass(&mut self, index: usize, direction: Direction, outage: Outage) -> bool {
+    pub(super) fn bypass(&mut self, index: usize, direction: Direction, outage: Outage) -> bool {
         if let Some(stage) = self.stages.get_mut(index) {
             stage.reach = Reach::Bypassed;
             stage.context = None;
         }
         match outage {
             Outage::Skip => {
-                let other = match direction {
-                    Direction::Request => Direction::Response,
-                    Direction::Response => Direction::Request,
-                };
-                self.resumes.push((other, index));
+                self.resumes.push((opposite(direction), index));
                 true
             }
             Outage::Refuse { status, details } => {
@@ -588,12 +626,13 @@ impl Stream {
     /// On the request path the reply takes the way of a response: all plugins that the request
     /// came to see it. Once there is a response, it takes the response's place as it is.
     fn reply(&mut self, direction: Direction, mut reply: Reply) {
+        reply.prepare();
         if direction == Direction::Response || self.flow(Direction::Response).started {
+            reply.seal();
             self.close(Effect::Reply(reply));
             return;
         }
         self.flow_mut(Direction::Request).closed = true;
-        reply.prepare();
         let body = reply.body.len();
         match &mut self.exchange {
             Some(exchange) => exchange.reply = Some(reply),
@@ -626,25 +665,31 @@ impl Stream {
 
     /// Ends both directions with `effect`.
     fn close(&mut self, effect: Effect) {
+        self.shut();
+        self.effects.push(effect);
+    }
+
+    /// Passes nothing on any more.
+    fn shut(&mut self) {
         self.flows.for_each(|flow| flow.closed = true);
         if let Some(exchange) = &mut self.exchange {
             exchange.reply = None;
         }
-        self.effects.push(effect);
     }
 
     // === looking ===
 
-    /// What plugin `index` may see during `event`, without the body of the event itself.
-    fn view(&self, index: usize, event: &Event) -> View {
+    /// What plugin `index` may see during `event`, without the body of the event itself; without an
+    /// event, what it may see of a stream that it has paused.
+    pub(super) fn view(&self, index: usize, event: Option<&Event>) -> View {
         let mut view = View::default();
         let Some(stage) = self.stages.get(index) else {
             return view;
         };
         for direction in [Direction::Request, Direction::Response] {
             let lane = stage.lanes.of(direction);
-            let is_current = direction_of(event) == direction;
-            let at_headers = is_current && matches!(event, Event::Headers { .. })
+            let is_current = event.is_some_and(|event| direction_of(event) == direction);
+            let at_headers = is_current && matches!(event, Some(Event::Headers { .. }))
                 || matches!(lane.headers, Headers::Held(_))
                 // A response that was paused once shows its headers to the end.
                 || is_current && direction == Direction::Response && lane.paused_headers;
@@ -652,11 +697,13 @@ impl Stream {
                 view.readable = view.readable.with(headers_of(direction));
             }
             let at_trailers =
-                is_current && matches!(event, Event::Trailers { .. }) || lane.trailers_held;
+                is_current && matches!(event, Some(Event::Trailers { .. })) || lane.trailers_held;
             if at_trailers {
                 view.readable = view.readable.with(trailers_of(direction));
             }
-            if !is_current && lane.body == Body::Buffering {
+            // A body that goes nowhere any more is not counted any more.
+            let is_held = lane.body == Body::Buffering && !self.flow(direction).closed;
+            if !is_current && is_held {
                 *view.body_mut(direction) = Some(Window {
                     start: self.offset(direction, Some(index)),
                     len: lane.held,
@@ -714,7 +761,7 @@ impl Stream {
         self.stages[index].lanes.of_mut(direction)
     }
 
-    const fn flow(&self, direction: Direction) -> &Flow {
+    pub(super) const fn flow(&self, direction: Direction) -> &Flow {
         self.flows.of(direction)
     }
 
@@ -729,6 +776,20 @@ impl std::fmt::Debug for Stream {
             .field("worker", &self.worker)
             .field("flows", &self.flows)
             .finish_non_exhaustive()
+    }
+}
+
+/// Sets what the next callback may see.
+pub(super) fn show(exchange: &mut Lent, view: View) {
+    if let Some(exchange) = exchange {
+        exchange.view = view;
+    }
+}
+
+const fn opposite(direction: Direction) -> Direction {
+    match direction {
+        Direction::Request => Direction::Response,
+        Direction::Response => Direction::Request,
     }
 }
 

@@ -29,7 +29,10 @@ mod tests {
         for (failures, seconds) in [(0, 1), (1, 1), (2, 2), (4, 8), (7, 60), (u32::MAX, 60)] {
             let wait = backoff(failures);
             let least = Duration::from_secs(seconds);
-            assert!(wait >= least && wait <= least * 5 / 4, "{failures}: {wait:?}");
+            assert!(
+                wait >= least && wait <= least * 5 / 4,
+                "{failures}: {wait:?}"
+            );
         }
     }
 }

@@ -1,8 +1,6 @@
 //! The threads on which blocking work happens: fetching, compiling, starting, tearing down.
 //!
-//! Envoy's threads hand it over and go on. A few threads are enough, since compilation is parallel
-//! in itself; more than one, so that a guest that takes its whole start deadline holds up only
-//! half of them.
+//! Envoy's threads hand it over and go on.
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
@@ -12,9 +10,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
-
-/// Threads.
-const THREADS: usize = 2;
 
 /// The queue and its threads, which end with it.
 #[derive(Debug)]
@@ -42,14 +37,14 @@ struct Job {
 }
 
 impl Jobs {
-    pub(super) fn start() -> std::io::Result<Self> {
+    pub(super) fn start(name: &str, threads: usize) -> std::io::Result<Self> {
         let jobs = Self {
             shared: Arc::default(),
         };
-        for _ in 0..THREADS {
+        for _ in 0..threads {
             let shared = Arc::clone(&jobs.shared);
             thread::Builder::new()
-                .name("wasmplugin-job".to_owned())
+                .name(name.to_owned())
                 .spawn(move || shared.run())?;
         }
         Ok(jobs)
@@ -140,7 +135,7 @@ mod tests {
 
     #[test]
     fn jobs_run_in_the_order_of_their_time_and_survive_a_panic() {
-        let jobs = Jobs::start().unwrap();
+        let jobs = Jobs::start("test", 2).unwrap();
         let (done, results) = mpsc::channel();
         let (late, early) = (done.clone(), done);
         jobs.run_in(Duration::from_millis(60), move || late.send(2).unwrap());

@@ -9,7 +9,7 @@ use thiserror::Error;
 use super::Process;
 use crate::cache::{Compiled, Origin};
 use crate::plugin::{EnvValue, PluginSpec};
-use crate::proxy_wasm::{Caps, Guest, Instance, LinkError, Plugin, StartError};
+use crate::proxy_wasm::{Address, Caps, Guest, Instance, LinkError, Plugin, StartError};
 use crate::source::{self, Digest, FetchError};
 use crate::telemetry::Level;
 use crate::vm::{CompileError, InstanceLimits};
@@ -82,23 +82,28 @@ pub(super) fn load(
 
 impl Loaded {
     /// Starts an instance. Blocks up to the start deadlines.
-    pub(super) fn start(&self, process: &Process) -> Result<Instance, StartError> {
+    pub(super) fn start(
+        &self,
+        process: &Process,
+        address: Address,
+    ) -> Result<Instance, StartError> {
         let plugin = Arc::clone(&self.plugin);
-        Instance::start(&process.engine, &self.guest, plugin, &self.caps)
+        Instance::start(&process.engine, &self.guest, plugin, address, &self.caps)
     }
 }
 
 /// What guests and hostcalls know of the plugin.
 fn plugin(process: &Process, spec: &PluginSpec) -> Plugin {
-    // Istio leaves it empty: all plugins share their data.
-    let vm_id = String::new();
+    let vm_id = spec.vm_id.clone();
     Plugin {
         name: spec.plugin_name(),
         root_id: spec.root_id.clone(),
         shared_data: process.shared_data.space(&vm_id),
+        metrics: process.metrics.of(&spec.plugin_name()),
+        shared_queues: Arc::clone(&process.shared_queues),
         vm_id,
         config: spec.config.clone(),
-        vm_config: Vec::new(),
+        vm_config: spec.vm_config.clone().into_bytes(),
         env: environment(&spec.env),
         log: Arc::clone(&process.log),
         missing: Mutex::default(),

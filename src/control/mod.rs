@@ -8,10 +8,12 @@
 mod backoff;
 mod jobs;
 mod load;
+mod main_thread;
 mod runner;
 mod set;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -19,14 +21,21 @@ use parking_lot::Mutex;
 use thiserror::Error;
 
 pub use load::LoadError;
+pub use main_thread::{Letter, Threads};
 pub use set::PluginSet;
 
 use crate::cache::Modules;
 use crate::plugin::Plan;
-use crate::proxy_wasm::{LinkError, Runtime, SharedData};
+use crate::proxy_wasm::{Address, LinkError, Metrics, Runtime, SharedData, SharedQueues};
 use crate::telemetry::Log;
 use crate::vm::{CompileError, Engine};
 use jobs::Jobs;
+use main_thread::Task;
+use runner::Runner;
+
+/// Threads for blocking work. A few are enough, since compilation is parallel in itself; more than
+/// one, so that a guest that takes its whole start deadline does not hold up the others.
+const JOB_THREADS: usize = 2;
 
 /// What lives as long as the process.
 pub struct Process {
@@ -34,9 +43,23 @@ pub struct Process {
     runtime: Runtime,
     modules: Modules,
     shared_data: SharedData,
+    shared_queues: Arc<SharedQueues>,
+    metrics: Metrics,
+    /// Changed metrics are about to be told.
+    is_flushing: AtomicBool,
     log: Arc<dyn Log>,
+    threads: Arc<dyn Threads>,
     jobs: Jobs,
+    /// Apart from `jobs`, so that no compilation holds up a tick.
+    timers: Jobs,
+    /// The last number given to a plugin or instance.
+    last_number: AtomicU64,
     sets: Mutex<HashMap<String, Weak<PluginSet>>>,
+    runners: Mutex<HashMap<u64, Weak<Runner>>>,
+    /// What waits for the main thread.
+    tasks: Mutex<Vec<Task>>,
+    /// Calls of the main thread that have no answer yet, by configuration and its number for them.
+    answers: Mutex<HashMap<(u64, u64), (Address, u32)>>,
 }
 
 /// Why nothing can run in this process.
@@ -55,16 +78,25 @@ pub enum ProcessError {
 
 impl Process {
     /// Starts the engine and the job threads.
-    pub fn start(log: Arc<dyn Log>) -> Result<Arc<Self>, ProcessError> {
+    pub fn start(log: Arc<dyn Log>, threads: Arc<dyn Threads>) -> Result<Arc<Self>, ProcessError> {
         let engine = Engine::new()?;
         Ok(Arc::new(Self {
             runtime: Runtime::new(&engine)?,
             engine: Arc::new(engine),
             modules: Modules::default(),
             shared_data: SharedData::default(),
+            shared_queues: Arc::default(),
+            metrics: Metrics::default(),
+            is_flushing: AtomicBool::new(false),
             log,
-            jobs: Jobs::start()?,
+            threads,
+            jobs: Jobs::start("wasmplugin-job", JOB_THREADS)?,
+            timers: Jobs::start("wasmplugin-time", 1)?,
+            last_number: AtomicU64::new(0),
             sets: Mutex::default(),
+            runners: Mutex::default(),
+            tasks: Mutex::default(),
+            answers: Mutex::default(),
         }))
     }
 
@@ -79,6 +111,11 @@ impl Process {
         let set = Arc::new(PluginSet::start(self, plan, workers));
         sets.insert(plan.key.clone(), Arc::downgrade(&set));
         set
+    }
+
+    /// A number that nothing else of the process has.
+    pub fn next_number(&self) -> u64 {
+        self.last_number.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// Lets go of plugins elsewhere: if nobody else uses them, that takes a while.

@@ -16,16 +16,12 @@ const START_DEADLINE: &str = "start-deadline";
 const MEMORY_LIMIT: &str = "memory-limit";
 const FAIL_STATUS: &str = "fail-status";
 const RAW_PLUGIN_CONFIG: &str = "raw-plugin-config";
+const VM_CONFIG: &str = "vm-config";
+const VM_ID: &str = "vm-id";
+const HOLD_HEADERS: &str = "hold-headers";
 
 /// Annotations of the contract that this version cannot serve.
-const LATER: &[&str] = &[
-    "hold-headers",
-    "log-level",
-    "capabilities",
-    "enabled-by-default",
-    "vm-config",
-    "vm-id",
-];
+const LATER: &[&str] = &["log-level", "capabilities", "enabled-by-default"];
 
 /// What the annotations of a resource ask for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -35,6 +31,9 @@ pub(super) struct Extensions {
     pub(super) memory: Option<u64>,
     pub(super) fail_status: Option<u16>,
     pub(super) raw_plugin_config: Option<String>,
+    pub(super) vm_config: String,
+    pub(super) vm_id: String,
+    pub(super) hold_headers: bool,
 }
 
 /// Reads `metadata.annotations`.
@@ -56,6 +55,15 @@ pub(super) fn decode(annotations: &Field<'_>, report: &mut Report) -> Extensions
                 extensions.raw_plugin_config = Some(text.to_owned());
                 Ok(())
             }
+            VM_CONFIG => {
+                text.clone_into(&mut extensions.vm_config);
+                Ok(())
+            }
+            VM_ID => {
+                text.clone_into(&mut extensions.vm_id);
+                Ok(())
+            }
+            HOLD_HEADERS => boolean(text).map(|value| extensions.hold_headers = value),
             later if LATER.contains(&later) => {
                 unsupported(&field.path, entry.mark, &entry.name, report);
                 Ok(())
@@ -67,6 +75,9 @@ pub(super) fn decode(annotations: &Field<'_>, report: &mut Report) -> Extensions
                     MEMORY_LIMIT,
                     FAIL_STATUS,
                     RAW_PLUGIN_CONFIG,
+                    VM_CONFIG,
+                    VM_ID,
+                    HOLD_HEADERS,
                 ];
                 let known = [&known, LATER].concat();
                 let hint = hint(unknown, &known);
@@ -114,4 +125,8 @@ fn status(text: &str) -> Result<u16, String> {
             Err(format!("must be an HTTP status, {least} to {most}"))
         }
     }
+}
+
+fn boolean(text: &str) -> Result<bool, String> {
+    text.parse().map_err(|_| "must be true or false".to_owned())
 }

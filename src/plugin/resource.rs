@@ -121,6 +121,9 @@ impl Resource {
             memory,
             fail_status,
             raw_plugin_config,
+            vm_config,
+            vm_id,
+            hold_headers,
         } = self.extensions;
         PluginSpec {
             namespace: self.namespace,
@@ -131,6 +134,9 @@ impl Resource {
             sha256: self.sha256,
             config: raw_plugin_config.map_or(self.config, String::into_bytes),
             root_id: self.root_id,
+            vm_id,
+            vm_config,
+            hold_headers,
             env: self.env,
             fail: self.fail,
             fail_status: fail_status.unwrap_or(defaults::FAIL_STATUS),

@@ -38,6 +38,12 @@ pub struct PluginSpec {
     pub config: Vec<u8>,
     /// `pluginName`, the guest's root id.
     pub root_id: String,
+    /// Scope of shared data and queues (`wasmplugin.io/vm-id`); empty unless set, as in Istio.
+    pub vm_id: String,
+    /// What the guest reads as its VM configuration (`wasmplugin.io/vm-config`).
+    pub vm_config: String,
+    /// Whether a plugin that pauses at headers still sees the body (`wasmplugin.io/hold-headers`).
+    pub hold_headers: bool,
     /// `vmConfig.env`.
     pub env: Vec<(String, EnvValue)>,
     /// `failStrategy`.

@@ -70,10 +70,16 @@ pub(super) enum Parameter {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum MapType {
     Stream(Map),
+    Answer(AnswerPart),
+}
+
+/// A header map of the answer to a callout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum AnswerPart {
     GrpcInitialMetadata,
     GrpcTrailingMetadata,
-    CallResponseHeaders,
-    CallResponseTrailers,
+    Headers,
+    Trailers,
 }
 
 /// A header map of a stream.
@@ -96,10 +102,10 @@ impl MapType {
             1 => Self::Stream(Map::RequestTrailers),
             2 => Self::Stream(Map::ResponseHeaders),
             3 => Self::Stream(Map::ResponseTrailers),
-            4 => Self::GrpcInitialMetadata,
-            5 => Self::GrpcTrailingMetadata,
-            6 => Self::CallResponseHeaders,
-            7 => Self::CallResponseTrailers,
+            4 => Self::Answer(AnswerPart::GrpcInitialMetadata),
+            5 => Self::Answer(AnswerPart::GrpcTrailingMetadata),
+            6 => Self::Answer(AnswerPart::Headers),
+            7 => Self::Answer(AnswerPart::Trailers),
             _ => return Err(Status::BadArgument),
         })
     }

@@ -8,7 +8,13 @@
 //! part of the body is its own) and reads [`Exchange::actions`] after it: what a guest asks of the
 //! stream itself happens once no guest is running.
 
+use std::cell::Cell;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use smallvec::SmallVec;
+
 use super::abi::Map;
+use super::call::Call;
 use super::host::{Direction, Host};
 
 /// A stream, as its plugins know it.
@@ -20,10 +26,43 @@ pub struct Exchange<H: ?Sized = dyn Host> {
     pub actions: Actions,
     /// A local reply on its way back through the plugins; its headers and body are the response.
     pub reply: Option<Reply>,
+    /// Names this stream among all of the process.
+    pub key: u64,
+    /// Which plugin of the chain is running.
+    pub plugin: usize,
+    /// Who carries the calls of the running callback.
+    pub carrier: Carrier,
+    /// Calls that the stream carries.
+    pub calls: SmallVec<[OpenCall; 1]>,
+    /// Calls that wait for the end of the running event: plugin, token, call.
+    pub waiting_calls: Vec<(usize, u32, Call)>,
     /// Request headers changed since the route was picked.
     stale_route: bool,
     // Last, so that an exchange of any host becomes one of `dyn Host`.
     host: H,
+}
+
+/// Who carries a call. See [`super::call`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Carrier {
+    /// The stream, at once.
+    #[default]
+    Stream,
+    /// The stream, if the plugin pauses for it.
+    StreamIfPaused,
+    /// The main thread.
+    MainThread,
+}
+
+/// A call that a stream carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenCall {
+    /// The proxy's number.
+    pub id: u64,
+    /// Whose it is, by number in the chain.
+    pub plugin: usize,
+    /// The guest's number.
+    pub token: u32,
 }
 
 /// A set of header maps.
@@ -136,7 +175,9 @@ impl Reply {
     /// Takes out what Envoy generates, the status as plugins left it.
     pub fn seal(&mut self) {
         if let Some(status) = find(&self.headers, b":status")
-            && let Some(status) = std::str::from_utf8(status).ok().and_then(|s| s.parse().ok())
+            && let Some(status) = std::str::from_utf8(status)
+                .ok()
+                .and_then(|s| s.parse().ok())
         {
             self.status = status;
         }
@@ -152,6 +193,25 @@ fn find<'a>(headers: &'a [(Vec<u8>, Vec<u8>)], name: &[u8]) -> Option<&'a [u8]> 
         .map(|(_, value)| value.as_slice())
 }
 
+/// A number that no stream has had.
+fn next_key() -> u64 {
+    thread_local! {
+        static BLOCK: Cell<(u64, u64)> = const { Cell::new((0, 0)) };
+    }
+    static BLOCKS: AtomicU64 = AtomicU64::new(0);
+    /// Keys that a thread takes at a time, so that workers do not share a counter.
+    const LENGTH: u64 = 1 << 20;
+    BLOCK.with(|block| {
+        let (mut next, mut end) = block.get();
+        if next == end {
+            next = BLOCKS.fetch_add(LENGTH, Ordering::Relaxed);
+            end = next + LENGTH;
+        }
+        block.set((next + 1, end));
+        next
+    })
+}
+
 impl<H> Exchange<H> {
     /// A new stream.
     pub fn new(host: H) -> Self {
@@ -159,6 +219,11 @@ impl<H> Exchange<H> {
             view: View::default(),
             actions: Actions::default(),
             reply: None,
+            key: next_key(),
+            plugin: 0,
+            carrier: Carrier::default(),
+            calls: SmallVec::new(),
+            waiting_calls: Vec::new(),
             stale_route: false,
             host,
         }

@@ -4,9 +4,9 @@ use thiserror::Error;
 use wasmtime::{InstancePre, Linker, Module};
 
 use super::abi::{AbiError, AbiVersion};
-use super::linker::link;
 use super::host::Direction;
 use super::instance::Event;
+use super::linker::link;
 use super::state::State;
 use crate::vm::Engine;
 
@@ -72,8 +72,11 @@ struct Events {
 impl Events {
     fn of(module: &Module) -> Self {
         let both = |part: &str| {
-            ["request", "response"]
-                .map(|way| module.get_export(&format!("proxy_on_{way}_{part}")).is_some())
+            ["request", "response"].map(|way| {
+                module
+                    .get_export(&format!("proxy_on_{way}_{part}"))
+                    .is_some()
+            })
         };
         Self {
             headers: both("headers"),

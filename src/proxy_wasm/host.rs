@@ -8,7 +8,10 @@
 //! Nothing here can end, resume or answer a stream: those calls may run other hooks of the same
 //! stream inside, so the chain asks for them when no guest and no borrow is in the way.
 
+use std::borrow::Cow;
+
 use super::abi::Map;
+use super::call::Callouts;
 
 /// Which way a message goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -71,12 +74,69 @@ pub trait Attributes {
 
     /// Picks the route anew, after a change of request headers.
     fn clear_route_cache(&mut self);
+
+    /// From the first byte sent upstream to the last one received, in nanoseconds.
+    fn backend_latency(&self) -> Option<i64> {
+        None
+    }
+
+    /// Hosts of the route's cluster, healthy or not.
+    fn cluster_hosts(&self) -> Option<u64> {
+        None
+    }
+}
+
+/// Metadata: values by namespace and key. Without any, unless implemented.
+pub trait Metadata {
+    /// The value under `key`, if there is such a key.
+    fn metadata(&self, source: Source, namespace: &[u8], key: &[u8]) -> Option<Datum<'_>> {
+        let _ = (source, namespace, key);
+        None
+    }
+
+    /// Calls `visit` with each namespace, in no particular order.
+    fn visit_namespaces(&self, source: Source, visit: &mut dyn FnMut(&[u8])) {
+        let _ = (source, visit);
+    }
+
+    /// Calls `visit` with each key of a namespace, in no particular order.
+    fn visit_keys(&self, source: Source, namespace: &[u8], visit: &mut dyn FnMut(&[u8])) {
+        let _ = (source, namespace, visit);
+    }
+
+    /// The bytes of a typed message that stands for a whole namespace.
+    fn typed_metadata(&self, source: Source, namespace: &[u8]) -> Option<&[u8]> {
+        let _ = (source, namespace);
+        None
+    }
+}
+
+/// Objects that filters leave for each other, by name. Without any, unless implemented.
+pub trait FilterState {
+    /// The object's bytes, or what it serializes to.
+    fn filter_state(&self, name: &[u8]) -> Option<Cow<'_, [u8]>> {
+        let _ = name;
+        None
+    }
+
+    /// Stores bytes. False if they cannot be kept.
+    fn set_filter_state(&mut self, name: &[u8], value: &[u8], span: Span) -> bool {
+        let _ = (name, value, span);
+        false
+    }
+
+    /// Has the proxy make its own kind of object from `value`. False if there is no such kind of
+    /// object, or if it does not take the value.
+    fn set_filter_state_object(&mut self, name: &[u8], value: &[u8]) -> bool {
+        let _ = (name, value);
+        false
+    }
 }
 
 /// All that a stream can be asked.
-pub trait Host: Headers + Bodies + Attributes + Send {}
+pub trait Host: Headers + Bodies + Attributes + Metadata + FilterState + Callouts + Send {}
 
-impl<T: Headers + Bodies + Attributes + Send> Host for T {}
+impl<T: Headers + Bodies + Attributes + Metadata + FilterState + Callouts + Send> Host for T {}
 
 /// Attributes that are text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,4 +200,46 @@ pub enum Number {
     UpstreamPort,
     UpstreamRequestAttemptCount,
     ListenerDirection,
+}
+
+/// Whose metadata.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Source {
+    /// Of the stream itself, left there by filters.
+    Dynamic,
+    /// Of the route.
+    Route,
+    /// Of the route's cluster.
+    Cluster,
+    /// Of the upstream host, once one is chosen.
+    UpstreamHost,
+    /// Of the upstream host's locality.
+    UpstreamLocality,
+}
+
+/// A value of metadata.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Datum<'a> {
+    /// Text.
+    Text(&'a [u8]),
+    /// A number.
+    Number(f64),
+    /// A boolean.
+    Flag(bool),
+    /// A list.
+    List(Vec<Datum<'a>>),
+    /// Null, or something with values inside, which the proxy does not show.
+    Unreadable,
+}
+
+/// How long an object of the filter state lives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Span {
+    /// As long as this pass through the filters: an internal redirect ends it.
+    #[default]
+    FilterChain,
+    /// As long as the client's request.
+    Request,
+    /// As long as the client's connection.
+    Connection,
 }

@@ -4,7 +4,8 @@ use wasmtime::{Caller, FuncType, Linker, Val, ValType};
 
 use super::abi::{AbiVersion, Parameter};
 use super::hostcalls::{
-    buffer, context, header_map, log, pending, property, shared_data, stream, time, wasi,
+    buffer, context, header_map, http_call, log, metric, pending, property, queue, shared_data,
+    stream, time, wasi,
 };
 use super::memory::Guest;
 use super::state::{Mode, State};
@@ -123,6 +124,22 @@ fn link_env(l: &mut Linker<State>, abi: AbiVersion) -> wasmtime::Result<()> {
     // Shared data.
     env!(l, Running, "proxy_get_shared_data", shared_data::get, key: u32, key_len: u32, out: u32, out_len: u32, out_cas: u32);
     env!(l, Running, "proxy_set_shared_data", shared_data::set, key: u32, key_len: u32, value: u32, value_len: u32, cas: u32);
+
+    // Queues.
+    env!(l, Running, "proxy_register_shared_queue", queue::register, name: u32, name_len: u32, out: u32);
+    env!(l, Running, "proxy_resolve_shared_queue", queue::resolve, vm_id: u32, vm_id_len: u32, name: u32, name_len: u32, out: u32);
+    env!(l, Running, "proxy_enqueue_shared_queue", queue::enqueue, token: u32, item: u32, item_len: u32);
+    env!(l, Running, "proxy_dequeue_shared_queue", queue::dequeue, token: u32, out: u32, out_len: u32);
+
+    // Metrics.
+    env!(l, Running, "proxy_define_metric", metric::define, kind: u32, name: u32, name_len: u32, out: u32);
+    env!(l, Running, "proxy_increment_metric", metric::increment, id: u32, offset: i64);
+    env!(l, Running, "proxy_record_metric", metric::record, id: u32, value: u64);
+    env!(l, Running, "proxy_get_metric", metric::get, id: u32, out: u32);
+
+    // Ticks and callouts.
+    env!(l, Running, "proxy_set_tick_period_milliseconds", context::set_tick_period, period: u32);
+    env!(l, Running, "proxy_http_call", http_call::http_call, cluster: u32, cluster_len: u32, headers: u32, headers_len: u32, body: u32, body_len: u32, trailers: u32, trailers_len: u32, timeout: u32, out: u32);
 
     // What differs between versions.
     if abi == AbiVersion::V0_1_0 {

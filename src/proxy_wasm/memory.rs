@@ -7,7 +7,9 @@
 
 use wasmtime::{AsContext as _, Caller};
 
-use super::exchange::Exchange;
+use super::call::Response;
+use super::exchange::{Actions, Exchange};
+use super::peers;
 use super::state::{Mode, State};
 use super::status::{HostError, Hostcall, Status};
 
@@ -128,17 +130,51 @@ fn allocate(guest: &mut Guest<'_>, len: usize) -> Hostcall<u32> {
 }
 
 /// Runs `work` with the exchange of the effective context out of the store, so that what it lends
-/// can be given to the guest. `None` on contexts without a stream.
+/// can be given to the guest. `None` on contexts without a stream, and where the stream is not
+/// here (see [`peers`]).
 pub(super) fn with_exchange<T>(
     guest: &mut Guest<'_>,
     work: impl FnOnce(Option<&mut Exchange>, &mut Guest<'_>) -> T,
 ) -> T {
     let state = guest.data_mut();
-    if state.effective != state.current {
-        return work(None, guest);
+    if state.effective == state.lent {
+        let mut exchange = state.exchange.take();
+        let result = work(exchange.as_deref_mut(), guest);
+        guest.data_mut().exchange = exchange;
+        return result;
     }
-    let mut exchange = state.exchange.take();
-    let result = work(exchange.as_deref_mut(), guest);
-    guest.data_mut().exchange = exchange;
+    let context = state.effective;
+    let borrowed = match state.streams.get(&context) {
+        Some(key) => peers::borrow(*key, state.address.instance, context),
+        None => None,
+    };
+    let Some(mut borrowed) = borrowed else {
+        return work(None, guest);
+    };
+    let result = work(Some(&mut borrowed.exchange), guest);
+    borrowed.give_back();
     result
+}
+
+/// Runs `work` with the answer that the running callback is about, if it is about one.
+pub(super) fn with_answer<T>(
+    guest: &mut Guest<'_>,
+    work: impl FnOnce(Option<&Response>, &mut Guest<'_>) -> T,
+) -> T {
+    let answer = guest.data_mut().answer.take();
+    let result = work(answer.as_ref(), guest);
+    guest.data_mut().answer = answer;
+    result
+}
+
+/// Notes what the effective context asks of its stream, wherever that is.
+pub(super) fn ask(guest: &mut Guest<'_>, work: impl FnOnce(&mut Actions)) {
+    with_exchange(guest, |exchange, guest| match exchange {
+        Some(exchange) => work(&mut exchange.actions),
+        None => {
+            if let Some(actions) = guest.data_mut().asked_elsewhere() {
+                work(actions);
+            }
+        }
+    });
 }

@@ -8,24 +8,38 @@
 //! as a configuration, contexts as long as their stream.
 
 mod abi;
+mod call;
 mod exchange;
 mod exports;
 mod guest;
 mod host;
 mod hostcalls;
 mod instance;
+mod kinds;
 mod linker;
 mod memory;
+mod message;
+mod metrics;
 mod pairs;
+pub mod peers;
+mod queue;
 mod shared_data;
 mod state;
 mod status;
 
 pub use abi::{AbiError, AbiVersion, Map};
-pub use exchange::{Actions, Exchange, Maps, Reply, View, Window};
+pub use call::{Call, CallError, CallEvent, CallRef, Callouts, Fields, Response};
+pub use exchange::{Actions, Carrier, Exchange, Maps, OpenCall, Reply, View, Window};
 pub use exports::WrongExport;
 pub use guest::{Guest, LinkError, Runtime};
-pub use host::{Attributes, Bodies, Direction, Headers, Host, Number, Text};
-pub use instance::{Caps, Cause, Event, Failure, Instance, StartError};
+pub use host::{
+    Attributes, Bodies, Datum, Direction, FilterState, Headers, Host, Metadata, Number, Source,
+    Span, Text,
+};
+pub use instance::{Caps, Cause, Event, Failure, Instance, RootHost, StartError};
+pub use kinds::{Kinds, Place, Reading, ValueKind};
+pub use metrics::{MetricSink, Metrics, PluginMetrics};
+pub use pairs::Pair;
+pub use queue::SharedQueues;
 pub use shared_data::{SharedData, Space};
-pub use state::Plugin;
+pub use state::{Address, Outbox, Plugin};

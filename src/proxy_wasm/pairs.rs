@@ -101,8 +101,11 @@ fn put(out: &mut &mut [u8], bytes: &[u8]) -> bool {
     }
 }
 
+/// A name and its value.
+pub type Pair<'a> = (&'a [u8], &'a [u8]);
+
 /// Reads pairs. Every byte must have its place.
-pub(super) fn decode(bytes: &[u8]) -> Result<Vec<(&[u8], &[u8])>, Malformed> {
+pub(super) fn decode(bytes: &[u8]) -> Result<Vec<Pair<'_>>, Malformed> {
     if bytes.len() > MAX_BYTES {
         return Err(Malformed);
     }
@@ -153,7 +156,9 @@ mod tests {
         pairs.iter().for_each(|(name, value)| size.add(name, value));
         let mut out = vec![0xAA; size.encoded()];
         let mut writer = Writer::new(size, &mut out);
-        pairs.iter().for_each(|(name, value)| writer.add(name, value));
+        pairs
+            .iter()
+            .for_each(|(name, value)| writer.add(name, value));
         assert!(writer.complete());
         out
     }

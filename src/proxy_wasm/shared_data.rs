@@ -91,7 +91,10 @@ impl Space {
         content.bytes = bytes;
         // 0 means "do not compare", so it is never given out.
         let cas = loop {
-            let next = self.last_cas.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+            let next = self
+                .last_cas
+                .fetch_add(1, Ordering::Relaxed)
+                .wrapping_add(1);
             if next != 0 {
                 break next;
             }

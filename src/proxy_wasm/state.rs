@@ -1,12 +1,16 @@
 //! What the host keeps for one instance, in its store.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use wasmtime::{Memory, TypedFunc};
 
-use super::exchange::Exchange;
+use super::call::{Call, Callouts, Response};
+use super::exchange::{Actions, Exchange};
+use super::hostcalls::metric::Ids;
+use super::metrics::PluginMetrics;
+use super::queue::SharedQueues;
 use super::shared_data::Space;
 use crate::telemetry::{Level, Log};
 use crate::vm::Limiter;
@@ -29,6 +33,10 @@ pub struct Plugin {
     pub log: Arc<dyn Log>,
     /// The data that it shares.
     pub shared_data: Arc<Space>,
+    /// The queues of the process.
+    pub shared_queues: Arc<SharedQueues>,
+    /// The metrics that it defines.
+    pub metrics: Arc<PluginMetrics>,
     /// Host functions that we do not have yet, as far as they were called.
     pub missing: Mutex<HashSet<&'static str>>,
 }
@@ -61,57 +69,133 @@ pub(super) enum Mode {
     Allocating,
 }
 
+/// Where an instance is, for what comes back to it from elsewhere.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Address {
+    /// Number of the plugin.
+    pub plugin: u64,
+    /// Number of the worker.
+    pub worker: u32,
+    /// Number of the instance: another one may have taken its place.
+    pub instance: u64,
+}
+
+/// What a call into an instance leaves to be done elsewhere.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    /// The new period of the tick in milliseconds, 0 for none.
+    pub tick: Option<u32>,
+    /// Queues that have a new item, and who is to be told.
+    pub ready: Vec<(Address, u32)>,
+    /// Calls that no stream carries, with their tokens.
+    pub calls: Vec<(u32, Call)>,
+    /// Calls that the main thread has sent: its number for them, and their tokens.
+    pub sent: Vec<(u64, u32)>,
+    /// Metrics have changed.
+    pub metrics: bool,
+    /// What was asked of streams that are not here: their keys, and the context that asked.
+    pub asked: Vec<(u64, u32, Actions)>,
+}
+
+impl Outbox {
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.tick.is_none()
+            && self.ready.is_empty()
+            && self.calls.is_empty()
+            && self.sent.is_empty()
+            && !self.metrics
+            && self.asked.is_empty()
+    }
+}
+
+/// The result of the last callout, for `proxy_get_status`.
+#[derive(Debug, Default)]
+pub(super) struct LastStatus {
+    pub(super) code: u32,
+    /// Only while the callback runs.
+    pub(super) message: Vec<u8>,
+}
+
 /// The data of a store.
 pub(super) struct State {
     pub(super) plugin: Arc<Plugin>,
+    pub(super) address: Address,
     pub(super) limiter: Limiter,
     pub(super) memory: Option<Memory>,
     pub(super) allocator: Option<TypedFunc<u32, u32>>,
     pub(super) mode: Mode,
     /// The plugin configuration can be read (`proxy_on_configure` runs).
     pub(super) configuring: bool,
+    /// The root context waits for `proxy_done`.
+    pub(super) finishing: bool,
     /// The root context; 0 before there is one.
     pub(super) root: u32,
-    /// Stream contexts that live.
-    pub(super) streams: HashSet<u32>,
-    /// The context of the running callback, and of `exchange`.
+    /// Stream contexts that live, and the keys of their exchanges.
+    pub(super) streams: HashMap<u32, u64>,
+    /// The context of the running callback.
     pub(super) current: u32,
     /// The context that hostcalls act on: `current` unless the guest chose another.
     pub(super) effective: u32,
-    /// The stream of `current`, lent for the running callback.
+    /// The context whose stream `exchange` is.
+    pub(super) lent: u32,
+    /// The stream that the running callback is about.
     pub(super) exchange: Option<Box<Exchange>>,
+    /// Carries calls of the root context, on Envoy's main thread.
+    pub(super) callouts: Option<Box<dyn Callouts + Send>>,
+    /// Calls whose answers are to come.
+    pub(super) calls: HashSet<u32>,
+    /// Counts the HTTP calls of this instance.
+    pub(super) last_call: u32,
+    /// The answer that the running callback is about.
+    pub(super) answer: Option<Response>,
+    pub(super) status: LastStatus,
+    pub(super) outbox: Outbox,
+    pub(super) metrics: Ids,
     /// Log lines are put together here.
     line: Vec<u8>,
 }
 
 impl State {
-    pub(super) fn new(plugin: Arc<Plugin>, limiter: Limiter) -> Self {
+    pub(super) fn new(plugin: Arc<Plugin>, address: Address, limiter: Limiter) -> Self {
         Self {
             plugin,
+            address,
             limiter,
             memory: None,
             allocator: None,
             mode: Mode::Running,
             configuring: false,
+            finishing: false,
             root: 0,
-            streams: HashSet::new(),
+            streams: HashMap::new(),
             current: 0,
             effective: 0,
+            lent: 0,
             exchange: None,
+            callouts: None,
+            calls: HashSet::new(),
+            last_call: 0,
+            answer: None,
+            status: LastStatus::default(),
+            outbox: Outbox::default(),
+            metrics: Ids::default(),
             line: Vec::new(),
         }
     }
 
-    /// The exchange of the effective context; none for root contexts.
-    ///
-    /// A stream other than the running callback's has none either: its maps and bodies belong to
-    /// its own worker's events.
-    pub(super) fn exchange(&mut self) -> Option<&mut Exchange> {
-        if self.effective == self.current {
-            self.exchange.as_deref_mut()
-        } else {
-            None
-        }
+    /// What the effective context asks of its stream, which is not here.
+    pub(super) fn asked_elsewhere(&mut self) -> Option<&mut Actions> {
+        let (context, key) = (self.effective, *self.streams.get(&self.effective)?);
+        let asked = &mut self.outbox.asked;
+        let known = asked
+            .iter()
+            .position(|(of, by, _)| (*of, *by) == (key, context));
+        let at = known.unwrap_or_else(|| {
+            asked.push((key, context, Actions::default()));
+            asked.len() - 1
+        });
+        asked.get_mut(at).map(|(_, _, actions)| actions)
     }
 
     /// Logs a guest's line as Envoy's Wasm filter does: streams with the plugin's name, root
@@ -124,7 +208,7 @@ impl State {
         let line = &mut self.line;
         line.clear();
         line.extend_from_slice(b"wasm log");
-        let is_stream = self.streams.contains(&self.effective);
+        let is_stream = self.streams.contains_key(&self.effective);
         let name = if is_stream { plugin.name.as_str() } else { "" };
         let ids = if self.root == 0 {
             ["", "", ""]

@@ -27,7 +27,11 @@ impl Deadline {
     pub fn after(limit: Duration) -> Self {
         let ticks = limit.as_nanos().div_ceil(TICK.as_nanos());
         // The tick in progress may end at once, so it does not count.
-        Self(u64::try_from(ticks).unwrap_or(u64::MAX / 2).saturating_add(1))
+        Self(
+            u64::try_from(ticks)
+                .unwrap_or(u64::MAX / 2)
+                .saturating_add(1),
+        )
     }
 
     /// In ticks of the engine's epoch.
@@ -66,7 +70,9 @@ impl Ticker {
     }
 
     pub(super) fn note(&self, deadline: Deadline) {
-        self.shared.longest.fetch_max(deadline.ticks(), Ordering::Relaxed);
+        self.shared
+            .longest
+            .fetch_max(deadline.ticks(), Ordering::Relaxed);
     }
 
     /// Says that a call begins. Costs a load while calls are frequent.

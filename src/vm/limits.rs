@@ -72,8 +72,11 @@ impl ResourceLimiter for Limiter {
         desired: usize,
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        let total = self.table_elements.saturating_add(desired.saturating_sub(current));
-        let fits = u64::try_from(total).is_ok_and(|total| total <= u64::from(self.limits.table_elements));
+        let total = self
+            .table_elements
+            .saturating_add(desired.saturating_sub(current));
+        let fits =
+            u64::try_from(total).is_ok_and(|total| total <= u64::from(self.limits.table_elements));
         if fits {
             self.table_elements = total;
         }
@@ -88,7 +91,10 @@ mod tests {
 
     #[test]
     fn growth_stops_at_the_limit_and_counts_all_memories() {
-        let mut limiter = Limiter::new(InstanceLimits { memory: 100, table_elements: 3 });
+        let mut limiter = Limiter::new(InstanceLimits {
+            memory: 100,
+            table_elements: 3,
+        });
         assert!(limiter.memory_growing(0, 60, None).unwrap());
         assert!(limiter.memory_growing(0, 40, None).unwrap());
         assert!(!limiter.memory_growing(40, 41, None).unwrap());

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -28,6 +28,7 @@ pub(crate) struct Launch {
     concurrency: u32,
     directory: PathBuf,
     environment: Vec<(OsString, OsString)>,
+    log_levels: String,
 }
 
 impl Launch {
@@ -38,6 +39,7 @@ impl Launch {
             concurrency: 2,
             directory: module::root().to_owned(),
             environment: Vec::new(),
+            log_levels: "dynamic_modules:debug".to_owned(),
         }
     }
 
@@ -50,6 +52,13 @@ impl Launch {
     #[must_use]
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.into(), value.into()));
+        self
+    }
+
+    /// Log levels by component, in place of `dynamic_modules:debug`.
+    #[must_use]
+    pub(crate) fn log_levels(mut self, levels: &str) -> Self {
+        levels.clone_into(&mut self.log_levels);
         self
     }
 
@@ -130,7 +139,7 @@ impl Launch {
             .arg("--use-dynamic-base-id")
             .args(["--concurrency", &self.concurrency.to_string()])
             .args(["--log-level", "warning"])
-            .args(["--component-log-level", "dynamic_modules:debug"])
+            .args(["--component-log-level", &self.log_levels])
             .args(["--log-format", "%l %n %v"])
             // Access logs are written while the test waits for them.
             .args(["--file-flush-interval-msec", "50"])
@@ -191,6 +200,11 @@ impl Envoy {
     pub(crate) fn log(&self) -> String {
         let log = fs::read(&self.log).expect("a log");
         String::from_utf8_lossy(&log).into_owned()
+    }
+
+    /// The file to which Envoy writes its log.
+    pub(crate) fn log_file(&self) -> &Path {
+        &self.log
     }
 
     /// Whether the log holds `text` now.

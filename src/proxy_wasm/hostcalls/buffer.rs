@@ -10,6 +10,8 @@ use crate::proxy_wasm::status::{Hostcall, Status};
 
 /// What a buffer is now.
 enum Content {
+    /// The body of an answer.
+    Answer,
     /// A body. Without a window it is empty, but it is there.
     Body(Direction, Option<Window>),
     Plugin,
@@ -19,12 +21,13 @@ enum Content {
 }
 
 fn content(guest: &mut Guest<'_>, buffer: u32) -> Hostcall<Content> {
-    let state = guest.data_mut();
+    let state = guest.data();
     let body = match BufferType::from_number(buffer)? {
         BufferType::RequestBody => Direction::Request,
         BufferType::ResponseBody => Direction::Response,
         BufferType::VmConfiguration => return Ok(Content::Vm),
         BufferType::PluginConfiguration if state.configuring => return Ok(Content::Plugin),
+        BufferType::CallResponseBody if state.answer.is_some() => return Ok(Content::Answer),
         BufferType::PluginConfiguration | BufferType::CallResponseBody => {
             return Err(Status::NotFound.into());
         }
@@ -33,9 +36,7 @@ fn content(guest: &mut Guest<'_>, buffer: u32) -> Hostcall<Content> {
         | BufferType::GrpcMessage
         | BufferType::CallData => return Ok(Content::Empty),
     };
-    let window = state
-        .exchange()
-        .and_then(|exchange| exchange.view.body(body));
+    let window = memory::with_exchange(guest, |exchange, _| exchange?.view.body(body));
     Ok(Content::Body(body, window))
 }
 
@@ -65,6 +66,14 @@ pub(in crate::proxy_wasm) fn get_bytes(
                 })
             });
         }
+        Content::Answer => {
+            return memory::with_answer(guest, |answer, guest| {
+                let body = answer.map_or(&[][..], |answer| &answer.body);
+                let (start, len) = clip(body.len());
+                let part = body.get(start..start + len).unwrap_or_default();
+                memory::give(guest, part, out_ptr, out_len)
+            });
+        }
         Content::Plugin => &plugin.config[..],
         Content::Vm => &plugin.vm_config[..],
         Content::Empty => &[],
@@ -82,6 +91,7 @@ pub(in crate::proxy_wasm) fn get_status(
 ) -> Hostcall {
     let len = match content(guest, buffer)? {
         Content::Body(_, window) => window.unwrap_or_default().len,
+        Content::Answer => guest.data().answer.as_ref().map_or(0, |a| a.body.len()),
         Content::Plugin => guest.data().plugin.config.len(),
         Content::Vm => guest.data().plugin.vm_config.len(),
         Content::Empty => 0,
@@ -114,15 +124,14 @@ pub(in crate::proxy_wasm) fn set_bytes(
         start if start >= window.len => (window.len, 0),
         _ => return Err(Status::BadArgument.into()),
     };
-    let (memory, state) = memory::split(guest);
-    let Some(exchange) = state.exchange() else {
-        return Err(Status::BadArgument.into());
-    };
-    let data = data.of(memory)?;
-    exchange.splice_body(direction, window.start + at, remove, data);
-    *exchange.view.body_mut(direction) = Some(Window {
-        start: window.start,
-        len: window.len - remove + data.len(),
-    });
-    Ok(())
+    memory::with_exchange(guest, |exchange, guest| {
+        let exchange = exchange.ok_or(Status::BadArgument)?;
+        let data = data.of(memory::bytes(guest))?;
+        exchange.splice_body(direction, window.start + at, remove, data);
+        *exchange.view.body_mut(direction) = Some(Window {
+            start: window.start,
+            len: window.len - remove + data.len(),
+        });
+        Ok(())
+    })
 }

@@ -21,19 +21,31 @@ pub(in crate::proxy_wasm) fn get_value(
 ) -> Hostcall {
     let map = MapType::from_number(map)?;
     let key = Range::check(guest, key_ptr, key_len)?;
-    memory::with_exchange(guest, |exchange, guest| {
-        let exchange = exchange.as_deref();
-        let found = match readable(exchange, map) {
-            Some((exchange, map)) => exchange.header(map, key.of(memory::bytes(guest))?),
-            None if exchange.is_some_and(|exchange| exchange.view.log) => None,
-            None => return Err(Status::BadArgument.into()),
-        };
-        match found {
-            Some(value) => memory::give(guest, value, out_ptr, out_len),
-            None if abi == AbiVersion::V0_1_0 => memory::give(guest, &[], out_ptr, out_len),
-            None => Err(Status::NotFound.into()),
-        }
-    })
+    let give = |guest: &mut Guest<'_>, found: Option<&[u8]>| match found {
+        Some(value) => memory::give(guest, value, out_ptr, out_len),
+        None if abi == AbiVersion::V0_1_0 => memory::give(guest, &[], out_ptr, out_len),
+        None => Err(Status::NotFound.into()),
+    };
+    match map {
+        MapType::Stream(map) => memory::with_exchange(guest, |exchange, guest| {
+            let exchange = exchange.as_deref();
+            let found = match readable(exchange, map) {
+                Some(exchange) => exchange.header(map, key.of(memory::bytes(guest))?),
+                None if exchange.is_some_and(|exchange| exchange.view.log) => None,
+                None => return Err(Status::BadArgument.into()),
+            };
+            give(guest, found)
+        }),
+        MapType::Answer(part) => memory::with_answer(guest, |answer, guest| {
+            let fields = answer.map(|answer| part.of(answer));
+            let fields = fields.ok_or(Status::BadArgument)?;
+            let key = key.of(memory::bytes(guest))?;
+            let found = fields
+                .iter()
+                .find(|(name, _)| name.eq_ignore_ascii_case(key));
+            give(guest, found.map(|(_, value)| value.as_slice()))
+        }),
+    }
 }
 
 pub(in crate::proxy_wasm) fn get_pairs(
@@ -42,30 +54,52 @@ pub(in crate::proxy_wasm) fn get_pairs(
     out_ptr: u32,
     out_len: u32,
 ) -> Hostcall {
-    let map = MapType::from_number(map)?;
-    memory::with_exchange(guest, |exchange, guest| {
-        let Some((exchange, map)) = readable(exchange.as_deref(), map) else {
-            return memory::give(guest, &[], out_ptr, out_len);
-        };
-        let mut size = Size::default();
-        exchange.visit_headers(map, &mut |name, value| size.add(name, value));
-        if size.is_empty() {
-            return memory::give(guest, &[], out_ptr, out_len);
-        }
-        memory::give_with(guest, size.encoded(), out_ptr, out_len, |block| {
-            let mut writer = Writer::new(size, block);
-            exchange.visit_headers(map, &mut |name, value| writer.add(name, value));
-            writer.complete()
-        })
+    match MapType::from_number(map)? {
+        MapType::Stream(map) => memory::with_exchange(guest, |exchange, guest| {
+            let exchange = readable(exchange.as_deref(), map);
+            give_pairs(guest, out_ptr, out_len, |visit| {
+                if let Some(exchange) = exchange {
+                    exchange.visit_headers(map, visit);
+                }
+            })
+        }),
+        MapType::Answer(part) => memory::with_answer(guest, |answer, guest| {
+            give_pairs(guest, out_ptr, out_len, |visit| {
+                let fields = answer.map(|answer| part.of(answer));
+                let fields = fields.into_iter().flatten();
+                fields.for_each(|(name, value)| visit(name, value));
+            })
+        }),
+    }
+}
+
+/// Hands over all entries that `visit_all` visits; none are no bytes at all.
+fn give_pairs(
+    guest: &mut Guest<'_>,
+    out_ptr: u32,
+    out_len: u32,
+    visit_all: impl Fn(&mut dyn FnMut(&[u8], &[u8])),
+) -> Hostcall {
+    let mut size = Size::default();
+    visit_all(&mut |name, value| size.add(name, value));
+    if size.is_empty() {
+        return memory::give(guest, &[], out_ptr, out_len);
+    }
+    memory::give_with(guest, size.encoded(), out_ptr, out_len, |block| {
+        let mut writer = Writer::new(size, block);
+        visit_all(&mut |name, value| writer.add(name, value));
+        writer.complete()
     })
 }
 
 /// The size in bytes of all names and values: not a count, whatever the name suggests.
 pub(in crate::proxy_wasm) fn get_size(guest: &mut Guest<'_>, map: u32, out: u32) -> Hostcall {
     let map = MapType::from_number(map)?;
-    let (exchange, map) = writable(guest, map)?;
     let mut size = Size::default();
-    exchange.visit_headers(map, &mut |name, value| size.add(name, value));
+    change(guest, map, |exchange, map, _| {
+        exchange.visit_headers(map, &mut |name, value| size.add(name, value));
+        Ok(())
+    })?;
     let bytes = u32::try_from(size.bytes()).unwrap_or(u32::MAX);
     memory::write_u32(guest, out, bytes)
 }
@@ -141,23 +175,9 @@ pub(in crate::proxy_wasm) fn set_pairs(
     })
 }
 
-/// The map, if it exists for the running callback.
-fn readable(exchange: Option<&Exchange>, map: MapType) -> Option<(&Exchange, Map)> {
-    match (exchange, map) {
-        (Some(exchange), MapType::Stream(map)) if exchange.view.readable.contains(map) => {
-            Some((exchange, map))
-        }
-        _ => None,
-    }
-}
-
-fn writable<'g>(guest: &'g mut Guest<'_>, map: MapType) -> Hostcall<(&'g mut Exchange, Map)> {
-    match (guest.data_mut().exchange(), map) {
-        (Some(exchange), MapType::Stream(map)) if exchange.view.writable.contains(map) => {
-            Ok((exchange, map))
-        }
-        _ => Err(Status::BadArgument.into()),
-    }
+/// The exchange, if `map` exists for the running callback.
+fn readable(exchange: Option<&Exchange>, map: Map) -> Option<&Exchange> {
+    exchange.filter(|exchange| exchange.view.readable.contains(map))
 }
 
 fn change(
@@ -165,11 +185,10 @@ fn change(
     map: MapType,
     work: impl FnOnce(&mut Exchange, Map, &[u8]) -> Hostcall,
 ) -> Hostcall {
-    let (memory, state) = memory::split(guest);
-    match (state.exchange(), map) {
+    memory::with_exchange(guest, |exchange, guest| match (exchange, map) {
         (Some(exchange), MapType::Stream(map)) if exchange.view.writable.contains(map) => {
-            work(exchange, map, memory)
+            work(exchange, map, memory::bytes(guest))
         }
         _ => Err(Status::BadArgument.into()),
-    }
+    })
 }

@@ -1,7 +1,7 @@
 //! Host functions that are still to come: they link, so that a plugin that has them but does not
 //! need them runs, and answer `Unimplemented`. Each is told once per plugin.
 
-use crate::proxy_wasm::abi::Parameter::{self, I32, I64};
+use crate::proxy_wasm::abi::Parameter::{self, I32};
 use crate::proxy_wasm::memory::Guest;
 use crate::proxy_wasm::status::Status;
 use crate::telemetry::Level;
@@ -9,21 +9,11 @@ use crate::telemetry::Level;
 /// Name and parameters; all return a status.
 pub(in crate::proxy_wasm) const PENDING: &[(&str, &[Parameter])] = &[
     ("proxy_set_property", &[I32; 4]),
-    ("proxy_set_tick_period_milliseconds", &[I32]),
-    ("proxy_register_shared_queue", &[I32; 3]),
-    ("proxy_resolve_shared_queue", &[I32; 5]),
-    ("proxy_enqueue_shared_queue", &[I32; 3]),
-    ("proxy_dequeue_shared_queue", &[I32; 3]),
-    ("proxy_http_call", &[I32; 10]),
     ("proxy_grpc_call", &[I32; 12]),
     ("proxy_grpc_stream", &[I32; 9]),
     ("proxy_grpc_send", &[I32; 4]),
     ("proxy_grpc_close", &[I32]),
     ("proxy_grpc_cancel", &[I32]),
-    ("proxy_define_metric", &[I32; 4]),
-    ("proxy_increment_metric", &[I32, I64]),
-    ("proxy_record_metric", &[I32, I64]),
-    ("proxy_get_metric", &[I32; 2]),
     ("proxy_call_foreign_function", &[I32; 6]),
 ];
 

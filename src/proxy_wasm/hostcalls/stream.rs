@@ -19,13 +19,10 @@ mod stream_type {
 pub(in crate::proxy_wasm) fn continue_stream(guest: &mut Guest<'_>, stream: u32) -> Hostcall {
     match stream {
         stream_type::REQUEST | stream_type::RESPONSE => {
-            if let Some(exchange) = guest.data_mut().exchange() {
-                let actions = &mut exchange.actions;
-                match stream {
-                    stream_type::REQUEST => actions.resume_request = true,
-                    _ => actions.resume_response = true,
-                }
-            }
+            memory::ask(guest, |actions| match stream {
+                stream_type::REQUEST => actions.resume_request = true,
+                _ => actions.resume_response = true,
+            });
             Ok(())
         }
         // An HTTP stream has no such thing to continue.
@@ -46,9 +43,7 @@ pub(in crate::proxy_wasm) fn continue_response(guest: &mut Guest<'_>) -> Hostcal
 pub(in crate::proxy_wasm) fn close_stream(guest: &mut Guest<'_>, stream: u32) -> Hostcall {
     match stream {
         stream_type::REQUEST | stream_type::RESPONSE => {
-            if let Some(exchange) = guest.data_mut().exchange() {
-                exchange.actions.close = true;
-            }
+            memory::ask(guest, |actions| actions.close = true);
             Ok(())
         }
         stream_type::DOWNSTREAM | stream_type::UPSTREAM => Ok(()),
@@ -57,9 +52,11 @@ pub(in crate::proxy_wasm) fn close_stream(guest: &mut Guest<'_>, stream: u32) ->
 }
 
 pub(in crate::proxy_wasm) fn clear_route_cache(guest: &mut Guest<'_>) -> Hostcall {
-    if let Some(exchange) = guest.data_mut().exchange() {
-        exchange.clear_route();
-    }
+    memory::with_exchange(guest, |exchange, _| {
+        if let Some(exchange) = exchange {
+            exchange.clear_route();
+        }
+    });
     Ok(())
 }
 
@@ -81,30 +78,24 @@ pub(in crate::proxy_wasm) fn send_local_response(
     let details = Range::check(guest, details_ptr, details_len)?;
     let body = Range::check(guest, body_ptr, body_len)?;
     let headers = Range::check(guest, headers_ptr, headers_len)?;
-    let (memory, state) = memory::split(guest);
-    let (details, body, headers) = (details.of(memory)?, body.of(memory)?, headers.of(memory)?);
-    let Some(exchange) = state.exchange() else {
-        return Ok(());
-    };
+    let memory = memory::bytes(guest);
     // Access logs are split at white space.
-    let details = details.iter().map(|b| match b {
+    let details = details.of(memory)?.iter().map(|b| match b {
         b if b.is_ascii_whitespace() => b'_',
         b => *b,
     });
-    let details = details.collect();
-    match &mut exchange.actions.reply {
-        Some(first) => first.details = details,
-        none => {
-            // Malformed headers are none, as in Envoy.
-            let headers = pairs::decode(headers).unwrap_or_default();
-            let own = |(name, value): (&[u8], &[u8])| (name.to_ascii_lowercase(), value.to_vec());
-            *none = Some(Reply {
-                status,
-                headers: headers.into_iter().map(own).collect(),
-                body: body.to_vec(),
-                details,
-            });
-        }
-    }
+    // Malformed headers are none, as in Envoy.
+    let headers = pairs::decode(headers.of(memory)?).unwrap_or_default();
+    let own = |(name, value): (&[u8], &[u8])| (name.to_ascii_lowercase(), value.to_vec());
+    let reply = Reply {
+        status,
+        headers: headers.into_iter().map(own).collect(),
+        body: body.of(memory)?.to_vec(),
+        details: details.collect(),
+    };
+    memory::ask(guest, |actions| match &mut actions.reply {
+        Some(first) => first.details = reply.details,
+        none => *none = Some(reply),
+    });
     Ok(())
 }

@@ -5,6 +5,13 @@
 //! they put in an instance that they made. An instance that failed is taken out at once, and with
 //! it the contexts of all its streams: the slot's generation tells them apart from those of the
 //! next instance.
+//!
+//! Events that belong to no stream (ticks, queues, answers to calls of root contexts) run on
+//! Envoy's main thread, which takes the same lock: see [`root`]. A worker that meets it waits at
+//! most for the call deadline, which no event may exceed.
+
+mod filter;
+mod root;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
@@ -15,9 +22,9 @@ use parking_lot::Mutex;
 use super::Process;
 use super::backoff::backoff;
 use super::load::{self, LoadError, Loaded};
-use crate::chain::{Context, Filter, Lent, Outage};
+use crate::chain::Outage;
 use crate::plugin::{FailStrategy, PluginSpec};
-use crate::proxy_wasm::{Event, Failure, Instance};
+use crate::proxy_wasm::{Address, Failure, Instance, StartError};
 use crate::telemetry::Level;
 
 /// An instance that has lived this long starts its count of failures anew.
@@ -26,6 +33,8 @@ const STEADY: Duration = Duration::from_secs(60);
 /// A plugin on all workers.
 pub(super) struct Runner {
     me: Weak<Self>,
+    /// Names this plugin among all of the process.
+    number: u64,
     process: Arc<Process>,
     spec: PluginSpec,
     max_module_bytes: u64,
@@ -41,8 +50,7 @@ pub(super) struct Runner {
 #[derive(Debug, Default)]
 struct Slot {
     instance: Option<Instance>,
-    /// Counts the instances that this slot has had.
-    generation: u64,
+    tick: root::Tick,
     started: Option<Instant>,
     /// Failures in a row.
     failures: u32,
@@ -55,8 +63,9 @@ impl Runner {
         max_module_bytes: u64,
         workers: u32,
     ) -> Arc<Self> {
-        Arc::new_cyclic(|me| Self {
+        let runner = Arc::new_cyclic(|me| Self {
             me: Weak::clone(me),
+            number: process.next_number(),
             process: Arc::clone(process),
             spec,
             max_module_bytes,
@@ -64,7 +73,9 @@ impl Runner {
             loaded: OnceLock::new(),
             last_error: Mutex::default(),
             ready: AtomicBool::new(false),
-        })
+        });
+        process.introduce(runner.number, &runner);
+        runner
     }
 
     pub(super) const fn spec(&self) -> &PluginSpec {
@@ -76,10 +87,14 @@ impl Runner {
         let begin = Instant::now();
         let loaded = load::load(&self.process, &self.spec, self.max_module_bytes)?;
         // All or none: a plugin that runs on some workers only would confuse everybody.
-        let instances = self.slots.iter().map(|_| loaded.start(&self.process));
-        let instances = instances.collect::<Result<Vec<_>, _>>()?;
-        for (slot, instance) in self.slots.iter().zip(instances) {
-            slot.lock().put(instance);
+        let workers = (0..).zip(&self.slots);
+        let instances = workers.map(|(worker, slot)| {
+            let instance = self.start(&loaded, worker)?;
+            Ok((worker, slot, instance))
+        });
+        let instances = instances.collect::<Result<Vec<_>, StartError>>()?;
+        for (worker, slot, instance) in instances {
+            self.put(worker, &mut slot.lock(), instance);
         }
         let about = format!(
             "plugin {}: ready: {} from {}, {} instances in {} ms",
@@ -152,7 +167,9 @@ impl Runner {
     fn fail(&self, worker: u32, slot: &mut Slot, failure: &Failure) -> Outage {
         let instance = slot.take();
         // Unmapping its memory takes a while.
-        self.process.jobs.run_in(Duration::ZERO, move || drop(instance));
+        self.process
+            .jobs
+            .run_in(Duration::ZERO, move || drop(instance));
         let resource = self.spec.resource();
         let strategy = self.spec.fail.as_str();
         let then = match self.spec.fail {
@@ -186,9 +203,9 @@ impl Runner {
         let (Some(loaded), Some(slot)) = (self.loaded.get(), self.slot(worker)) else {
             return;
         };
-        match loaded.start(&self.process) {
+        match self.start(loaded, worker) {
             Ok(instance) => {
-                slot.lock().put(instance);
+                self.put(worker, &mut slot.lock(), instance);
                 let line = format!(
                     "plugin {}: restarted on worker {worker}",
                     self.spec.resource()
@@ -211,28 +228,25 @@ impl Runner {
         self.slots.get(usize::try_from(worker).ok()?)
     }
 
-    /// Runs `work` in the instance that `context` belongs to. `None` where that is gone.
-    fn within<T>(
-        &self,
-        context: &Context,
-        work: impl FnOnce(&mut Instance) -> Result<T, Failure>,
-    ) -> Option<Result<T, Outage>> {
-        let slot = &mut *self.slot(context.worker)?.lock();
-        if slot.generation != context.generation {
-            return None;
-        }
-        let result = work(slot.instance.as_mut()?);
-        Some(result.map_err(|failure| self.fail(context.worker, slot, &failure)))
+    fn start(&self, loaded: &Loaded, worker: u32) -> Result<Instance, StartError> {
+        let address = Address {
+            plugin: self.number,
+            worker,
+            instance: self.process.next_number(),
+        };
+        loaded.start(&self.process, address)
+    }
+
+    /// Puts in an instance, and does what its start asked for.
+    fn put(&self, worker: u32, slot: &mut Slot, instance: Instance) {
+        slot.instance = Some(instance);
+        slot.started = Some(Instant::now());
+        slot.tick = root::Tick::default();
+        self.empty_outbox(worker, slot, None);
     }
 }
 
 impl Slot {
-    fn put(&mut self, instance: Instance) {
-        self.instance = Some(instance);
-        self.generation += 1;
-        self.started = Some(Instant::now());
-    }
-
     fn take(&mut self) -> Option<Instance> {
         let was_steady = self.started.is_some_and(|at| at.elapsed() > STEADY);
         self.failures = if was_steady {
@@ -244,51 +258,22 @@ impl Slot {
     }
 }
 
-impl Filter for Runner {
-    fn open(&self, worker: u32, exchange: &mut Lent) -> Result<Context, Outage> {
-        let Some(slot) = self.slot(worker) else {
-            return Err(self.outage());
-        };
-        let slot = &mut *slot.lock();
-        let Some(instance) = &mut slot.instance else {
-            return Err(self.outage());
-        };
-        match instance.create_stream(exchange) {
-            Ok(id) => Ok(Context {
-                worker,
-                generation: slot.generation,
-                id,
-            }),
-            Err(failure) => Err(self.fail(worker, slot, &failure)),
+impl Drop for Runner {
+    fn drop(&mut self) {
+        self.process.forget(self.number);
+        let slots = std::mem::take(&mut self.slots).into_iter();
+        let instances: Vec<_> = slots
+            .filter_map(|slot| slot.into_inner().instance)
+            .collect();
+        if instances.is_empty() {
+            return;
         }
-    }
-
-    fn on_event(
-        &self,
-        context: &Context,
-        event: &Event,
-        exchange: &mut Lent,
-    ) -> Result<u32, Outage> {
-        self.within(context, |instance| {
-            instance.on_event(context.id, event, exchange)
-        })
-        .unwrap_or_else(|| Err(self.outage()))
-    }
-
-    fn wants(&self, event: &Event) -> bool {
-        let loaded = self.loaded.get();
-        loaded.is_none_or(|loaded| loaded.guest.wants(event))
-    }
-
-    fn log(&self, context: &Context, exchange: &mut Lent) {
-        let _ended = self.within(context, |instance| {
-            instance.log_stream(context.id, exchange)
-        });
-    }
-
-    fn delete(&self, context: &Context, exchange: &mut Lent) {
-        let _ended = self.within(context, |instance| {
-            instance.delete_stream(context.id, exchange)
+        // Not here: this may be a worker, at the end of the last stream.
+        self.process.jobs.run_in(Duration::ZERO, || {
+            for mut instance in instances {
+                // Nobody is left whom a failure could concern.
+                let _ended = instance.shut_down();
+            }
         });
     }
 }

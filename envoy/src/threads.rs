@@ -1,0 +1,183 @@
+//! The ways to Envoy's threads from others: its schedulers.
+//!
+//! The main thread is reached through the scheduler of any filter configuration that lives; a
+//! stream through its own, which is there while the stream is paused.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::Mutex;
+use wasmplugin_host::control::{Letter, Threads};
+
+use crate::abi::*;
+
+/// Envoy's threads.
+#[derive(Debug)]
+pub(crate) struct EnvoyThreads {
+    configs: Mutex<Vec<(u64, ConfigScheduler)>>,
+    /// The main thread was woken and has not come yet.
+    is_woken: AtomicBool,
+    mailboxes: [Mutex<HashMap<u64, Arc<Mailbox>>>; SHARDS],
+}
+
+/// Parts of the map of mailboxes, so that workers rarely meet at its lock.
+const SHARDS: usize = 16;
+
+/// Ours.
+pub(crate) fn threads() -> &'static Arc<EnvoyThreads> {
+    static THREADS: std::sync::OnceLock<Arc<EnvoyThreads>> = std::sync::OnceLock::new();
+    THREADS.get_or_init(|| {
+        Arc::new(EnvoyThreads {
+            configs: Mutex::default(),
+            is_woken: AtomicBool::new(false),
+            mailboxes: std::array::from_fn(|_| Mutex::default()),
+        })
+    })
+}
+
+/// A scheduler of a configuration, deleted when dropped.
+#[derive(Debug)]
+struct ConfigScheduler(ConfigSchedulerPtr);
+
+// SAFETY: Envoy lets any thread commit to and delete a scheduler.
+unsafe impl Send for ConfigScheduler {}
+
+impl Drop for ConfigScheduler {
+    fn drop(&mut self) {
+        // SAFETY: made by Envoy, deleted once.
+        unsafe { envoy_dynamic_module_callback_http_filter_config_scheduler_delete(self.0) };
+    }
+}
+
+/// Letters for a stream.
+#[derive(Debug)]
+pub(crate) struct Mailbox {
+    scheduler: FilterSchedulerPtr,
+    letters: Mutex<Vec<Letter>>,
+}
+
+// SAFETY: Envoy lets any thread commit to and delete a scheduler.
+unsafe impl Send for Mailbox {}
+// SAFETY: as above; commits may be made from several threads at once.
+unsafe impl Sync for Mailbox {}
+
+impl Mailbox {
+    /// The letters so far.
+    pub(crate) fn take(&self) -> Vec<Letter> {
+        std::mem::take(&mut *self.letters.lock())
+    }
+}
+
+impl Drop for Mailbox {
+    fn drop(&mut self) {
+        // SAFETY: made by Envoy, deleted once.
+        unsafe { envoy_dynamic_module_callback_http_filter_scheduler_delete(self.scheduler) };
+    }
+}
+
+impl EnvoyThreads {
+    /// Offers the configuration `number` as a way to the main thread.
+    ///
+    /// # Safety
+    ///
+    /// In `http_filter_config_new` of `config`.
+    pub(crate) unsafe fn add_config(&self, number: u64, config: ConfigEnvoyPtr) {
+        // SAFETY: the caller's word.
+        let scheduler =
+            unsafe { envoy_dynamic_module_callback_http_filter_config_scheduler_new(config) };
+        if scheduler.0.is_null() {
+            return;
+        }
+        self.configs
+            .lock()
+            .push((number, ConfigScheduler(scheduler)));
+        self.wake_again();
+    }
+
+    /// The configuration is going, and what was scheduled through it with it.
+    pub(crate) fn remove_config(&self, number: u64) {
+        let removed = {
+            let mut configs = self.configs.lock();
+            let at = configs.iter().position(|(of, _)| *of == number);
+            at.map(|at| configs.remove(at))
+        };
+        drop(removed);
+        self.wake_again();
+    }
+
+    /// The main thread is here.
+    pub(crate) fn came(&self) {
+        self.is_woken.store(false, Ordering::Release);
+    }
+
+    /// Wakes the main thread if somebody wanted it: the way that was taken may be gone.
+    fn wake_again(&self) {
+        if self.is_woken.load(Ordering::Acquire) {
+            self.commit();
+        }
+    }
+
+    fn commit(&self) {
+        if let Some((_, scheduler)) = self.configs.lock().last() {
+            // SAFETY: it lives as long as it is in the list, whose lock is held; any thread.
+            unsafe {
+                envoy_dynamic_module_callback_http_filter_config_scheduler_commit(scheduler.0, 0);
+            }
+        }
+    }
+
+    /// Gives the stream `key` a mailbox.
+    ///
+    /// # Safety
+    ///
+    /// In a hook of `filter`, on its worker.
+    pub(crate) unsafe fn add_stream(
+        &self,
+        key: u64,
+        filter: FilterEnvoyPtr,
+    ) -> Option<Arc<Mailbox>> {
+        // SAFETY: the caller's word.
+        let scheduler = unsafe { envoy_dynamic_module_callback_http_filter_scheduler_new(filter) };
+        if scheduler.0.is_null() {
+            return None;
+        }
+        let mailbox = Arc::new(Mailbox {
+            scheduler,
+            letters: Mutex::default(),
+        });
+        self.shard(key)?.lock().insert(key, Arc::clone(&mailbox));
+        Some(mailbox)
+    }
+
+    /// Takes the mailbox of the stream `key` away.
+    pub(crate) fn remove_stream(&self, key: u64) {
+        let removed = self.shard(key).and_then(|shard| shard.lock().remove(&key));
+        drop(removed);
+    }
+
+    fn shard(&self, key: u64) -> Option<&Mutex<HashMap<u64, Arc<Mailbox>>>> {
+        self.mailboxes.get(usize::try_from(key).ok()? % SHARDS)
+    }
+}
+
+impl Threads for EnvoyThreads {
+    fn wake_main_thread(&self) {
+        if !self.is_woken.swap(true, Ordering::AcqRel) {
+            self.commit();
+        }
+    }
+
+    fn send_to_stream(&self, key: u64, letter: Letter) {
+        let mailbox = self
+            .shard(key)
+            .and_then(|shard| shard.lock().get(&key).cloned());
+        if let Some(mailbox) = mailbox {
+            mailbox.letters.lock().push(letter);
+            // SAFETY: it lives as long as the mailbox; any thread.
+            unsafe {
+                envoy_dynamic_module_callback_http_filter_scheduler_commit(mailbox.scheduler, 0);
+            }
+        }
+    }
+}

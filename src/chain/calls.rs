@@ -1,0 +1,223 @@
+//! What comes to a stream from outside of its own messages: answers to calls that it carries, and
+//! other streams' events in which a guest acts on it.
+
+use super::flow::{Body, Lane};
+use super::stream::{Reach, Stage, Stream, show};
+use crate::proxy_wasm::{Actions, CallEvent, Carrier, Direction, Exchange, OpenCall, View};
+
+impl Stream {
+    /// The call that the proxy knows by the number `id` has come to its end.
+    pub fn on_call(&mut self, id: u64, event: CallEvent) {
+        let Some(exchange) = &mut self.exchange else {
+            return;
+        };
+        let Some(at) = exchange.calls.iter().position(|call| call.id == id) else {
+            return;
+        };
+        let call = exchange.calls.remove(at);
+        self.tell_of_call(call.plugin, call.token, event);
+        self.run_resumes(None);
+    }
+
+    /// Does what another thread's event asked of the stream, in the context `context` of instance
+    /// `instance`.
+    pub fn on_actions(&mut self, instance: u64, context: u32, actions: Actions) {
+        if let Some(index) = self.index_of(instance, context) {
+            self.obey_between(index, actions);
+            self.run_resumes(None);
+        }
+    }
+
+    /// Lends the exchange between events, as the plugin with this context sees it.
+    pub fn lend(&mut self, instance: u64, context: u32) -> Option<Box<Exchange>> {
+        let index = self.index_of(instance, context)?;
+        let view = self.view(index, None);
+        self.prepare(index, view, Carrier::Stream);
+        self.exchange.take()
+    }
+
+    /// The exchange that was lent comes back. What was asked of the stream waits for
+    /// [`Self::settle_lent`].
+    pub fn give_back(&mut self, instance: u64, context: u32, mut exchange: Box<Exchange>) {
+        let actions = std::mem::take(&mut exchange.actions);
+        self.exchange = Some(exchange);
+        if let Some(index) = self.index_of(instance, context) {
+            self.note_windows(index, None);
+            self.asked.push((index, actions));
+        }
+    }
+
+    /// Does what was asked while the exchange was lent.
+    pub fn settle_lent(&mut self) {
+        for (index, actions) in std::mem::take(&mut self.asked) {
+            self.obey_between(index, actions);
+        }
+        self.run_resumes(None);
+    }
+
+    /// Whether a plugin has paused the stream, so that something else has to resume it.
+    pub fn is_paused(&self) -> bool {
+        !self.completed
+            && [Direction::Request, Direction::Response]
+                .into_iter()
+                .any(|direction| {
+                    let mut lanes = self.stages.iter().map(|stage| stage.lanes.of(direction));
+                    !self.flow(direction).closed && lanes.any(Lane::is_stopped)
+                })
+    }
+
+    /// Sets the exchange up for a call into plugin `index`.
+    pub(super) fn prepare(&mut self, index: usize, view: View, carrier: Carrier) {
+        show(&mut self.exchange, view);
+        if let Some(exchange) = &mut self.exchange {
+            exchange.plugin = index;
+            exchange.carrier = carrier;
+        }
+    }
+
+    /// Sends the calls that waited to see whether their plugin pauses. Whether any could not be
+    /// sent, of which the plugin was told.
+    pub(super) fn send_waiting(&mut self) -> bool {
+        let waiting = match &mut self.exchange {
+            Some(exchange) if !exchange.waiting_calls.is_empty() => {
+                std::mem::take(&mut exchange.waiting_calls)
+            }
+            _ => return false,
+        };
+        let mut has_lost = false;
+        for (plugin, token, call) in waiting {
+            let (Some(stage), Some(exchange)) = (self.stages.get(plugin), &mut self.exchange)
+            else {
+                continue;
+            };
+            let directions = [Direction::Request, Direction::Response];
+            let pauses = stage.reach == Reach::Active
+                && directions.into_iter().any(|direction| {
+                    !self.flows.of(direction).closed && stage.lanes.of(direction).is_stopped()
+                });
+            if !pauses {
+                if let Some(context) = &stage.context {
+                    stage.filter.call_elsewhere(context, token, call);
+                }
+                continue;
+            }
+            match call.lend(|call| exchange.host_mut().http_call(call)) {
+                Ok(id) => exchange.calls.push(OpenCall { id, plugin, token }),
+                Err(_) => {
+                    has_lost = true;
+                    self.tell_of_call(plugin, token, CallEvent::Lost);
+                }
+            }
+        }
+        has_lost
+    }
+
+    /// Tells the plugins of the calls that end with the stream.
+    pub(super) fn lose_calls(&mut self) {
+        let calls = match &mut self.exchange {
+            Some(exchange) => std::mem::take(&mut exchange.calls),
+            None => return,
+        };
+        for call in calls {
+            if let Some(stage) = self.stages.get(call.plugin)
+                && let Some(context) = stage.context
+            {
+                let event = CallEvent::Lost;
+                // The stream is gone, whatever comes of it.
+                let _ended = stage
+                    .filter
+                    .on_call(&context, call.token, event, &mut self.exchange);
+            }
+        }
+    }
+
+    fn tell_of_call(&mut self, index: usize, token: u32, event: CallEvent) {
+        let view = self.view(index, None);
+        self.prepare(index, view, Carrier::Stream);
+        let Some(stage) = self.stages.get(index) else {
+            return;
+        };
+        let Some(context) = stage.context else { return };
+        let result = stage
+            .filter
+            .on_call(&context, token, event, &mut self.exchange);
+        let Some(exchange) = &mut self.exchange else {
+            return;
+        };
+        let actions = std::mem::take(&mut exchange.actions);
+        self.note_windows(index, None);
+        match result {
+            Ok(()) => self.obey_between(index, actions),
+            Err(outage) => {
+                let direction = self.direction_of_reply();
+                if self.bypass(index, direction, outage) {
+                    self.resumes.push((direction, index));
+                }
+            }
+        }
+    }
+
+    /// As for an event, but between events: nothing waits for an answer.
+    fn obey_between(&mut self, index: usize, actions: Actions) {
+        if self.completed || self.flow(Direction::Response).closed {
+            return;
+        }
+        if actions.reply.is_some() || actions.close {
+            let direction = self.direction_of_reply();
+            self.obey(index, direction, actions, 0);
+            return;
+        }
+        for (asked, direction) in [
+            (actions.resume_request, Direction::Request),
+            (actions.resume_response, Direction::Response),
+        ] {
+            // A pause that only comes later is not meant.
+            let is_stopped = |stage: &Stage| stage.lanes.of(direction).is_stopped();
+            if asked && self.stages.get(index).is_some_and(is_stopped) {
+                self.resumes.push((direction, index));
+            }
+        }
+    }
+
+    /// The direction in which an answer between events is made.
+    fn direction_of_reply(&self) -> Direction {
+        if self.flow(Direction::Response).started {
+            Direction::Response
+        } else {
+            Direction::Request
+        }
+    }
+
+    /// Which plugin has the context `context` of instance `instance`.
+    fn index_of(&self, instance: u64, context: u32) -> Option<usize> {
+        self.stages.iter().position(|stage| {
+            let of = stage.context.as_ref();
+            of.is_some_and(|of| (of.instance, of.id) == (instance, context))
+        })
+    }
+
+    /// Notes how long the bodies are that plugin `index` holds, after a guest could change them;
+    /// `current` is the direction of the event, whose own body is counted elsewhere.
+    pub(super) fn note_windows(&mut self, index: usize, current: Option<Direction>) {
+        for direction in [Direction::Request, Direction::Response] {
+            let window = self.exchange.as_ref().and_then(|e| e.view.body(direction));
+            if let Some(window) = window
+                && Some(direction) != current
+                && let Some(stage) = self.stages.get_mut(index)
+            {
+                let lane = stage.lanes.of_mut(direction);
+                if lane.body == Body::Buffering {
+                    lane.held = window.len;
+                }
+            }
+        }
+    }
+}
+
+/// Who carries the calls of an event of `direction`.
+pub(super) const fn carrier(direction: Direction) -> Carrier {
+    match direction {
+        Direction::Request => Carrier::Stream,
+        Direction::Response => Carrier::StreamIfPaused,
+    }
+}

@@ -1,0 +1,187 @@
+//! Events that belong to no stream, on Envoy's main thread.
+//!
+//! Envoy gives a module no timer on its workers, and no way to run there without a stream. So what
+//! Envoy's own Wasm filter does on each worker's thread happens on the main thread here, in the
+//! instance of each worker. What it does to a stream is sent to the stream's worker.
+
+use std::time::Duration;
+
+use super::{Runner, Slot};
+use crate::control::{Letter, Task};
+use crate::proxy_wasm::{Address, CallEvent, Failure, Instance, Outbox, RootHost};
+
+/// The tick of a root context.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Tick {
+    /// Zero for none.
+    period: Duration,
+    /// Counts how often the period was set: a tick that was under way before does not count.
+    pub(super) epoch: u64,
+}
+
+impl Runner {
+    /// Runs a task of this plugin. `config` is the filter configuration on whose behalf the main
+    /// thread is here, and `host` its calls.
+    pub(in crate::control) fn run(&self, task: Task, config: u64, host: &mut RootHost) {
+        match task {
+            Task::Tick { address, epoch } => {
+                let ticked = self.on_main_thread(address, config, |instance, slot_epoch| {
+                    if slot_epoch == epoch {
+                        instance.on_tick(host)
+                    } else {
+                        Ok(())
+                    }
+                });
+                if ticked {
+                    self.next_tick(address, epoch);
+                }
+            }
+            Task::Ready { address, token } => {
+                self.on_main_thread(address, config, |instance, _| {
+                    instance.on_queue_ready(token, host)
+                });
+            }
+            Task::Call {
+                address,
+                token,
+                call,
+            } => {
+                let sent = match host {
+                    Some(host) => call.lend(|call| host.http_call(call)).ok(),
+                    None => None,
+                };
+                match sent {
+                    Some(id) => self.process.expect_answer(config, id, address, token),
+                    None => self.answer(address, token, CallEvent::Lost, config, host),
+                }
+            }
+            Task::Answer {
+                address,
+                token,
+                event,
+            } => self.answer(address, token, event, config, host),
+        }
+    }
+
+    fn answer(
+        &self,
+        address: Address,
+        token: u32,
+        event: CallEvent,
+        config: u64,
+        host: &mut RootHost,
+    ) {
+        self.on_main_thread(address, config, |instance, _| {
+            instance.on_call(token, event, 0, &mut None, host)
+        });
+    }
+
+    /// Runs `work` in the instance at `address`, with the epoch of its tick. Whether it did, and
+    /// the instance lives.
+    fn on_main_thread(
+        &self,
+        address: Address,
+        config: u64,
+        work: impl FnOnce(&mut Instance, u64) -> Result<(), Failure>,
+    ) -> bool {
+        let Some(slot) = self.slot(address.worker) else {
+            return false;
+        };
+        let slot = &mut *slot.lock();
+        let epoch = slot.tick.epoch;
+        let Some(instance) = &mut slot.instance else {
+            return false;
+        };
+        if instance.number() != address.instance {
+            return false;
+        }
+        match work(instance, epoch) {
+            Ok(()) => {
+                self.empty_outbox(address.worker, slot, Some(config));
+                true
+            }
+            Err(failure) => {
+                self.fail(address.worker, slot, &failure);
+                false
+            }
+        }
+    }
+
+    /// Does what the last call into an instance left to be done elsewhere. `config` is whose calls
+    /// the main thread sends, where this is the main thread.
+    pub(super) fn empty_outbox(&self, worker: u32, slot: &mut Slot, config: Option<u64>) {
+        let Some(instance) = &mut slot.instance else {
+            return;
+        };
+        let Some(outbox) = instance.take_outbox() else {
+            return;
+        };
+        let address = Address {
+            plugin: self.number,
+            worker,
+            instance: instance.number(),
+        };
+        let Outbox {
+            tick,
+            ready,
+            calls,
+            sent,
+            metrics,
+            asked,
+        } = outbox;
+        if metrics {
+            self.process.flush_metrics_soon();
+        }
+        if let Some(period) = tick {
+            slot.tick.period = Duration::from_millis(period.into());
+            slot.tick.epoch += 1;
+            self.arm_tick(address, slot.tick);
+        }
+        for (address, token) in ready {
+            self.process.post(Task::Ready { address, token });
+        }
+        for (token, call) in calls {
+            self.process.post(Task::Call {
+                address,
+                token,
+                call,
+            });
+        }
+        for (id, token) in sent {
+            if let Some(config) = config {
+                self.process.expect_answer(config, id, address, token);
+            }
+        }
+        for (stream, context, actions) in asked {
+            let letter = Letter {
+                instance: address.instance,
+                context,
+                actions,
+            };
+            self.process.threads.send_to_stream(stream, letter);
+        }
+    }
+
+    /// Arms the tick anew, unless the guest changed it.
+    fn next_tick(&self, address: Address, epoch: u64) {
+        let tick = self.slot(address.worker).map(|slot| slot.lock().tick);
+        if let Some(tick) = tick
+            && tick.epoch == epoch
+        {
+            self.arm_tick(address, tick);
+        }
+    }
+
+    fn arm_tick(&self, address: Address, tick: Tick) {
+        if tick.period.is_zero() {
+            return;
+        }
+        let process = std::sync::Arc::downgrade(&self.process);
+        self.process.timers.run_in(tick.period, move || {
+            if let Some(process) = process.upgrade() {
+                let epoch = tick.epoch;
+                process.post(Task::Tick { address, epoch });
+            }
+        });
+    }
+}

@@ -1,0 +1,137 @@
+//! One instance of a plugin: its store, its contexts, and every call into it.
+//!
+//! An instance is used by one thread at a time, any thread. Each call lends it the stream that
+//! the call is about (see [`super::exchange`]), has a deadline, and either returns or ends the
+//! instance: after a [`Failure`] nothing may be called any more, since nobody knows in which state
+//! a trap left the guest's memory. The caller drops it.
+//!
+//! What a call leaves to be done elsewhere (a tick to be set, a call to be sent) is in the
+//! [`Outbox`], which the caller empties after each call.
+
+mod failure;
+mod root;
+mod start;
+mod stream;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use wasmtime::{Store, TypedFunc, WasmParams, WasmResults};
+
+pub use failure::{Cause, Failure};
+pub use root::RootHost;
+pub use start::StartError;
+pub use stream::Event;
+
+use super::exchange::Exchange;
+use super::exports::Exports;
+use super::state::{Outbox, State};
+use crate::vm::{Deadline, Engine, InstanceLimits};
+
+/// The id of the context that stands for the VM; the parent of root contexts.
+const VM_CONTEXT: u32 = 0;
+
+/// What an instance may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Caps {
+    /// The longest that a call about a stream may take.
+    pub call_deadline: Duration,
+    /// The longest that start and configuration may take, each.
+    pub start_deadline: Duration,
+    /// What it may hold.
+    pub limits: InstanceLimits,
+}
+
+/// A started and configured plugin.
+pub struct Instance {
+    engine: Arc<Engine>,
+    store: Store<State>,
+    exports: Exports,
+    call_deadline: Deadline,
+    root: u32,
+    next_context: u32,
+}
+
+impl Instance {
+    /// Its number, which no other instance of the process has.
+    pub fn number(&self) -> u64 {
+        self.store.data().address.instance
+    }
+
+    /// Bytes of linear memory in use.
+    pub fn memory(&self) -> usize {
+        self.store.data().limiter.memory()
+    }
+
+    /// Contexts of streams that live.
+    pub fn streams(&self) -> usize {
+        self.store.data().streams.len()
+    }
+
+    /// What the calls so far left to be done elsewhere, if anything.
+    pub fn take_outbox(&mut self) -> Option<Outbox> {
+        let outbox = &mut self.store.data_mut().outbox;
+        (!outbox.is_empty()).then(|| std::mem::take(outbox))
+    }
+
+    /// An id that no living context has.
+    fn new_context(&mut self) -> u32 {
+        loop {
+            let id = self.next_context;
+            self.next_context = self.next_context.wrapping_add(1);
+            let taken = id == VM_CONTEXT
+                || (id == self.root && self.root != VM_CONTEXT)
+                || self.store.data().streams.contains_key(&id);
+            if !taken {
+                return id;
+            }
+        }
+    }
+
+    /// Runs `work` in the context `current`, with `exchange`, the stream of the context `of`, in
+    /// the store, and with the call deadline.
+    fn lend<T>(
+        &mut self,
+        current: u32,
+        of: u32,
+        exchange: &mut Option<Box<Exchange>>,
+        work: impl FnOnce(&mut Store<State>) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        self.engine.touch();
+        self.store.set_epoch_deadline(self.call_deadline.ticks());
+        let state = self.store.data_mut();
+        state.current = current;
+        state.effective = current;
+        state.lent = of;
+        state.exchange = exchange.take();
+        let result = work(&mut self.store);
+        *exchange = self.store.data_mut().exchange.take();
+        result
+    }
+}
+
+impl fmt::Debug for Instance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Instance")
+            .field("plugin", &self.store.data().plugin)
+            .finish_non_exhaustive()
+    }
+}
+
+fn call<P: WasmParams, R: WasmResults>(
+    store: &mut Store<State>,
+    function: &TypedFunc<P, R>,
+    parameters: P,
+    name: &'static str,
+) -> Result<R, Failure> {
+    store.data_mut().limiter.forget_refusal();
+    function
+        .call(&mut *store, parameters)
+        .map_err(|error| Failure::new(&error, name, store.data().limiter.refused()))
+}
+
+/// A size as the ABI counts it. Nothing that guests are told of reaches 4 GiB.
+fn size(len: usize) -> u32 {
+    u32::try_from(len).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,130 @@
+//! How instances begin.
+
+use std::sync::Arc;
+
+use thiserror::Error;
+use wasmtime::Store;
+
+use super::failure::Failure;
+use super::{Caps, Instance, VM_CONTEXT, call, size};
+use crate::proxy_wasm::exports::{Exports, WrongExport, export};
+use crate::proxy_wasm::guest::Guest;
+use crate::proxy_wasm::state::{Address, Mode, Plugin, State};
+use crate::vm::{Deadline, Engine, Limiter};
+
+/// Why an instance could not be started.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// Not even instantiated: memory or tables larger than allowed, most likely.
+    #[error("cannot be instantiated: {0}")]
+    Instantiate(String),
+    /// An export has another type than its name says.
+    #[error(transparent)]
+    Export(#[from] WrongExport),
+    /// No allocator.
+    #[error("exports neither malloc nor proxy_on_memory_allocate")]
+    Allocator,
+    /// Trapped or took too long.
+    #[error("failed to start: {0}")]
+    Failed(Failure),
+    /// `proxy_on_vm_start` said no.
+    #[error("refused to start (proxy_on_vm_start returned false)")]
+    VmStart,
+    /// `proxy_on_configure` said no.
+    #[error("refused its configuration (proxy_on_configure returned false)")]
+    Configure,
+}
+
+impl Instance {
+    /// Instantiates, starts and configures. Blocks up to the start deadlines: never on a worker.
+    pub fn start(
+        engine: &Arc<Engine>,
+        guest: &Guest,
+        plugin: Arc<Plugin>,
+        address: Address,
+        caps: &Caps,
+    ) -> Result<Self, StartError> {
+        let start_deadline = engine.deadline(caps.start_deadline);
+        let state = State::new(plugin, address, Limiter::new(caps.limits));
+        let mut store = Store::new(engine.wasmtime(), state);
+        store.limiter(|state| &mut state.limiter);
+        store.epoch_deadline_trap();
+        store.set_epoch_deadline(start_deadline.ticks());
+        engine.touch();
+
+        store.data_mut().mode = Mode::Starting;
+        let instance = guest.instance.instantiate(&mut store);
+        let instance = instance.map_err(|e| StartError::Instantiate(format!("{e:#}")))?;
+        store.data_mut().memory = instance.get_memory(&mut store, "memory");
+        // Emscripten's standalone modules have malloc, which counts when both are there.
+        let allocator = match export(&mut store, &instance, "malloc")? {
+            Some(allocator) => allocator,
+            None => export(&mut store, &instance, "proxy_on_memory_allocate")?
+                .ok_or(StartError::Allocator)?,
+        };
+        store.data_mut().allocator = Some(allocator);
+        let exports = Exports::find(&mut store, &instance, guest.abi)?;
+
+        if let Some(initialize) = export::<(), ()>(&mut store, &instance, "_initialize")? {
+            call(&mut store, &initialize, (), "_initialize").map_err(StartError::Failed)?;
+            if let Ok(Some(main)) = export::<(u32, u32), u32>(&mut store, &instance, "main") {
+                call(&mut store, &main, (0, 0), "main").map_err(StartError::Failed)?;
+            } else if let Some(main) = export::<(), u32>(&mut store, &instance, "__main_void")? {
+                call(&mut store, &main, (), "__main_void").map_err(StartError::Failed)?;
+            }
+        } else if let Some(start) = export::<(), ()>(&mut store, &instance, "_start")? {
+            call(&mut store, &start, (), "_start").map_err(StartError::Failed)?;
+        }
+        store.data_mut().mode = Mode::Running;
+
+        let mut started = Self {
+            engine: Arc::clone(engine),
+            store,
+            exports,
+            call_deadline: engine.deadline(caps.call_deadline),
+            root: VM_CONTEXT,
+            next_context: 1,
+        };
+        started.configure(start_deadline)?;
+        Ok(started)
+    }
+
+    fn configure(&mut self, deadline: Deadline) -> Result<(), StartError> {
+        let plugin = Arc::clone(&self.store.data().plugin);
+        let root = self.new_context();
+        self.root = root;
+        let state = self.store.data_mut();
+        state.root = root;
+        state.current = root;
+        state.effective = root;
+        state.configuring = true;
+        self.store.set_epoch_deadline(deadline.ticks());
+        if let Some(create) = &self.exports.context_create {
+            let ids = (root, VM_CONTEXT);
+            call(&mut self.store, create, ids, "proxy_on_context_create")
+                .map_err(StartError::Failed)?;
+        }
+        self.store.data_mut().configuring = false;
+        if let Some(vm_start) = &self.exports.vm_start {
+            self.store.data_mut().effective = root;
+            let parameters = (root, size(plugin.vm_config.len()));
+            let started = call(&mut self.store, vm_start, parameters, "proxy_on_vm_start");
+            if started.map_err(StartError::Failed)? == 0 {
+                return Err(StartError::VmStart);
+            }
+        }
+        self.store.set_epoch_deadline(deadline.ticks());
+        if let Some(configure) = &self.exports.configure {
+            let state = self.store.data_mut();
+            state.effective = root;
+            state.configuring = true;
+            let parameters = (root, size(plugin.config.len()));
+            let configured = call(&mut self.store, configure, parameters, "proxy_on_configure");
+            self.store.data_mut().configuring = false;
+            if configured.map_err(StartError::Failed)? == 0 {
+                return Err(StartError::Configure);
+            }
+        }
+        Ok(())
+    }
+}

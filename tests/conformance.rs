@@ -1,0 +1,57 @@
+//! The same guests, configurations and requests for Envoy's built-in Wasm filter and for ours, in
+//! one Envoy: what clients, upstreams and guests see must be equal.
+//!
+//! Cases are `tests/conformance/cases/<topic>/*.case`; `tests/conformance/README.md` describes
+//! them. A topic is a test: `cargo test --test conformance -- headers` runs one. The environment
+//! variable `CONFORMANCE_CASE` selects cases by a part of their name, `CONFORMANCE_SHOW=1` prints
+//! what was seen. Known differences stand in `tests/conformance/differences.txt`, each with its
+//! reason.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+#[path = "conformance/mod.rs"]
+mod suite;
+mod support;
+
+use suite::run;
+use support::module;
+
+macro_rules! topics {
+    ($($name:ident)*) => {
+        $(
+            #[test]
+            fn $name() {
+                run::topic(stringify!($name));
+            }
+        )*
+
+        #[test]
+        fn every_topic_is_run() {
+            let known = [$(stringify!($name)),*];
+            let cases = module::root().join("tests/conformance/cases");
+            for entry in std::fs::read_dir(cases).expect("cases") {
+                let name = entry.expect("an entry").file_name();
+                let name = name.to_string_lossy().into_owned();
+                assert!(known.contains(&name.as_str()), "{name} is not in topics! here");
+            }
+        }
+    };
+}
+
+topics! {
+    bodies
+    buffers
+    contexts
+    ends
+    headers
+    logs
+    properties
+    replies
+    shared_data
+    startup
+    wasi
+}

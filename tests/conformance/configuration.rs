@@ -1,0 +1,449 @@
+//! What Envoy is given: for each case two listeners with everything that stands behind them, one
+//! with Envoy's own Wasm filter and one with ours, the same in all else.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use super::case::{Case, Plugin};
+use crate::support::{free_port, module};
+
+/// Who runs the plugins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Side {
+    Envoy,
+    Ours,
+}
+
+impl Side {
+    pub(crate) const ALL: [Self; 2] = [Self::Envoy, Self::Ours];
+
+    /// Both are of one length, so that configurations are.
+    pub(crate) const fn letter(self) -> char {
+        match self {
+            Self::Envoy => 'a',
+            Self::Ours => 'b',
+        }
+    }
+}
+
+/// A case on one side.
+#[derive(Clone, Debug)]
+pub(crate) struct Lane {
+    pub(crate) side: Side,
+    /// The case's number in this Envoy.
+    pub(crate) number: usize,
+    pub(crate) edge: u16,
+    /// Ports behind Envoy, by cluster.
+    pub(crate) ports: BTreeMap<String, Backend>,
+}
+
+/// What stands behind a cluster.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Backend {
+    Port {
+        port: u16,
+        http2: bool,
+    },
+    /// A cluster without endpoints.
+    Empty,
+}
+
+impl Lane {
+    /// Marks everything of this lane.
+    pub(crate) fn tag(&self) -> String {
+        format!("c{}{}", self.number, self.side.letter())
+    }
+
+    fn cluster(&self, name: &str) -> String {
+        format!("{name}-{}", self.tag())
+    }
+
+    /// A text of plugin `index` with the names of this lane filled in.
+    fn fill(&self, text: &str, index: usize) -> String {
+        let mut text = text
+            .replace("%case%", &self.tag())
+            .replace("%plugin%", &plugin_name(self.number, index));
+        for name in self.ports.keys() {
+            text = text.replace(&format!("%{name}%"), &format!("\"{}\"", self.cluster(name)));
+        }
+        text
+    }
+}
+
+/// The name of plugin `index` of case `number`; also its root id, by which its log is found.
+pub(crate) fn plugin_name(number: usize, index: usize) -> String {
+    format!("c{number}p{}", index + 1)
+}
+
+/// Modules for one Envoy.
+pub(crate) struct Modules<'a> {
+    directory: &'a Path,
+}
+
+impl<'a> Modules<'a> {
+    pub(crate) const fn new(directory: &'a Path) -> Self {
+        Self { directory }
+    }
+
+    /// A file that holds the module.
+    fn plain(&self, name: &str) -> PathBuf {
+        let path = self.directory.join(format!("{name}.wasm"));
+        if !path.is_file() {
+            fs::write(&path, guest(name)).expect("a module");
+        }
+        path
+    }
+
+    /// The same with a mark. Envoy shares a virtual machine between plugins of the same code.
+    fn marked(&self, name: &str, mark: &str) -> PathBuf {
+        let path = self.directory.join(format!("{name}-{mark}.wasm"));
+        let mut bytes = guest(name);
+        let mut section = vec![4];
+        section.extend(b"mark");
+        section.extend(mark.bytes());
+        bytes.extend([0, u8::try_from(section.len()).expect("a short mark")]);
+        bytes.extend(section);
+        fs::write(&path, bytes).expect("a module");
+        path
+    }
+}
+
+/// `tests/conformance/guests/NAME.wat`, or a guest of `tests/guests`.
+fn guest(name: &str) -> Vec<u8> {
+    let text = module::root().join(format!("tests/conformance/guests/{name}.wat"));
+    if text.is_file() {
+        return wat::parse_file(&text).unwrap_or_else(|error| panic!("{error}"));
+    }
+    module::guest(name)
+}
+
+/// Everything but listeners.
+pub(crate) fn bootstrap(lanes: &[(&Case, Lane)], listeners: &Path) -> Value {
+    let clusters: Vec<_> = lanes
+        .iter()
+        .flat_map(|(_, lane)| {
+            lane.ports
+                .iter()
+                .map(|(name, backend)| cluster(&lane.cluster(name), *backend))
+        })
+        .collect();
+    json!({
+        "node": {
+            "id": "probe-node",
+            "cluster": "probe-cluster",
+            "metadata": { "TEXT": "text", "NUMBER": 7, "FLAG": true, "MAP": { "inner": "value" } },
+            "locality": { "region": "probe-region", "zone": "probe-zone" },
+        },
+        "admin": { "address": socket(0) },
+        "dynamic_resources": { "lds_config": {
+            "path_config_source": { "path": listeners },
+            "resource_api_version": "V3",
+        }},
+        "static_resources": { "clusters": clusters },
+    })
+}
+
+/// The listeners, as a file for Envoy to discover: it refuses bad ones one by one.
+pub(crate) fn listeners(lanes: &[(&Case, Lane)], modules: &Modules<'_>) -> Value {
+    let resources: Vec<_> = lanes
+        .iter()
+        .map(|(case, lane)| listener(case, lane, modules))
+        .collect();
+    json!({ "version_info": "1", "resources": resources })
+}
+
+/// A port for a listener.
+pub(crate) fn edge() -> u16 {
+    free_port()
+}
+
+fn socket(port: u16) -> Value {
+    json!({ "socket_address": { "address": "127.0.0.1", "port_value": port } })
+}
+
+fn cluster(name: &str, backend: Backend) -> Value {
+    let (endpoints, http2) = match backend {
+        Backend::Empty => (json!([]), false),
+        Backend::Port { port, http2 } => {
+            (json!([{ "endpoint": { "address": socket(port) } }]), http2)
+        }
+    };
+    let protocol = if http2 {
+        json!({ "http2_protocol_options": {} })
+    } else {
+        json!({ "http_protocol_options": { "enable_trailers": true } })
+    };
+    json!({
+        "name": name,
+        "connect_timeout": "2s",
+        "metadata": { "filter_metadata": { "probe": { "cluster": "metadata" } } },
+        "load_assignment": {
+            "cluster_name": name,
+            "endpoints": [{ "lb_endpoints": endpoints }],
+        },
+        "typed_extension_protocol_options": {
+            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+                "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+                "explicit_http_config": protocol,
+            },
+        },
+    })
+}
+
+fn listener(case: &Case, lane: &Lane, modules: &Modules<'_>) -> Value {
+    let tag = lane.tag();
+    let mut filters = vec![
+        json!({
+            "name": "metadata",
+            "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.filters.http.set_metadata.v3.Config",
+                "metadata": [{
+                    "metadata_namespace": "probe",
+                    "value": {
+                        "text": "text", "number": 1.5, "flag": true, "nothing": null,
+                        "list": ["a", "b"], "map": { "inner": "value" },
+                    },
+                }],
+            },
+        }),
+        json!({
+            "name": "state",
+            "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.filters.http.set_filter_state.v3.Config",
+                "on_request_headers": [{
+                    "object_key": "probe.state",
+                    "factory_key": "envoy.string",
+                    "format_string": { "text_format_source": { "inline_string": "state" } },
+                }],
+            },
+        }),
+    ];
+    match lane.side {
+        Side::Envoy => filters.extend(
+            case.plugins
+                .iter()
+                .enumerate()
+                .map(|(index, plugin)| envoy_filter(plugin, index, lane, modules)),
+        ),
+        Side::Ours => filters.push(our_filter(case, lane, modules)),
+    }
+    filters.push(json!({
+        "name": "envoy.filters.http.router",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router",
+        },
+    }));
+    let upstream = json!({
+        "cluster": lane.cluster("upstream"),
+        "timeout": "30s",
+    });
+    let mut listener = json!({
+        "@type": "type.googleapis.com/envoy.config.listener.v3.Listener",
+        "name": format!("edge-{tag}"),
+        "address": socket(lane.edge),
+        "metadata": { "filter_metadata": { "probe": { "listener": "metadata" } } },
+        "traffic_direction": "INBOUND",
+        "filter_chains": [{
+            "name": "probe-chain",
+            "filters": [{
+                "name": "envoy.filters.network.http_connection_manager",
+                "typed_config": {
+                    "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+                    "stat_prefix": "edge",
+                    "http_protocol_options": { "enable_trailers": true },
+                    "access_log": [{
+                        "name": "envoy.access_loggers.stderr",
+                        "typed_config": {
+                            "@type": "type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StderrAccessLog",
+                            "log_format": { "text_format_source": { "inline_string": format!(
+                                "access {tag} %RESPONSE_CODE% %RESPONSE_CODE_DETAILS% %RESPONSE_FLAGS%\n"
+                            )}},
+                        },
+                    }],
+                    "route_config": {
+                        "name": "probe-routes",
+                        "virtual_hosts": [{
+                            "name": "probe-host",
+                            "domains": ["*"],
+                            "routes": [
+                                {
+                                    "name": "other-route",
+                                    "match": { "prefix": "/", "headers": [{
+                                        "name": "x-route",
+                                        "string_match": { "exact": "other" },
+                                    }]},
+                                    "request_headers_to_add": [{
+                                        "header": { "key": "x-routed", "value": "other" },
+                                    }],
+                                    "route": upstream,
+                                },
+                                {
+                                    "name": "direct-route",
+                                    "match": { "prefix": "/direct" },
+                                    "direct_response": {
+                                        "status": 418,
+                                        "body": { "inline_string": "direct" },
+                                    },
+                                },
+                                {
+                                    "name": "probe-route",
+                                    "match": { "prefix": "/" },
+                                    "metadata": { "filter_metadata": { "probe": { "route": "metadata" } } },
+                                    "route": upstream,
+                                },
+                            ],
+                        }],
+                    },
+                    "http_filters": filters,
+                },
+            }],
+        }],
+    });
+    if let Some(limit) = case.limit {
+        listener["per_connection_buffer_limit_bytes"] = json!(limit);
+    }
+    listener
+}
+
+fn string_value(text: &str) -> Value {
+    json!({ "@type": "type.googleapis.com/google.protobuf.StringValue", "value": text })
+}
+
+/// The environment of plugin `index`. A program that runs before all contexts learns there whose
+/// it is.
+fn environment(plugin: &Plugin, index: usize, lane: &Lane) -> Vec<(String, String)> {
+    const INIT: &str = "PROBE_INIT";
+    let fill = |(key, value): &(String, String)| (key.clone(), lane.fill(value, index));
+    let mut variables: Vec<_> = plugin.environment.iter().map(fill).collect();
+    if variables.iter().any(|(key, _)| key == INIT) {
+        variables.push(("PROBE_NAME".to_owned(), plugin_name(lane.number, index)));
+    }
+    variables
+}
+
+fn envoy_filter(plugin: &Plugin, index: usize, lane: &Lane, modules: &Modules<'_>) -> Value {
+    let name = plugin_name(lane.number, index);
+    let mut vm = json!({
+        "runtime": "envoy.wasm.runtime.v8",
+        "vm_id": plugin.vm_id.as_ref().map_or(String::new(), |id| lane.fill(id, index)),
+        "code": { "local": { "filename": modules.marked(&plugin.module, &name) } },
+    });
+    if let Some(text) = &plugin.vm_config {
+        vm["configuration"] = string_value(text);
+    }
+    let environment = environment(plugin, index, lane);
+    if !environment.is_empty() {
+        let variables: serde_json::Map<_, _> = environment
+            .into_iter()
+            .map(|(key, value)| (key, json!(value)))
+            .collect();
+        vm["environment_variables"] = json!({ "key_values": variables });
+    }
+    if !plugin.capabilities.is_empty() {
+        let allowed: serde_json::Map<_, _> = plugin
+            .capabilities
+            .iter()
+            .map(|name| (name.clone(), json!({})))
+            .collect();
+        vm["capability_restriction_config"] = json!({ "allowed_capabilities": allowed });
+    }
+    let mut config = json!({
+        "name": format!("default.{name}"),
+        "root_id": name,
+        "vm_config": vm,
+    });
+    if !plugin.program.is_empty() {
+        config["configuration"] = string_value(&lane.fill(&plugin.program, index));
+    }
+    match plugin.fail.as_str() {
+        // What `FAIL_OPEN` should be: the enum's value of that name fails the stream at hand.
+        "open" => config["fail_open"] = json!(true),
+        "reload" => config["failure_policy"] = json!("FAIL_RELOAD"),
+        _ => config["failure_policy"] = json!("FAIL_CLOSED"),
+    }
+    if plugin.hold_headers {
+        config["allow_on_headers_stop_iteration"] = json!(true);
+    }
+    json!({
+        "name": format!("wasm.{name}"),
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm",
+            "config": config,
+        },
+    })
+}
+
+fn our_filter(case: &Case, lane: &Lane, modules: &Modules<'_>) -> Value {
+    let plugins: Vec<_> = case
+        .plugins
+        .iter()
+        .enumerate()
+        .map(|(index, plugin)| resource(plugin, index, lane, modules))
+        .collect();
+    let settings = json!({
+        "startup": { "wait": "5s" },
+        // A busy machine must not look like a bad plugin.
+        "limits": { "callDeadline": "20s", "startDeadline": "60s" },
+        "plugins": plugins,
+    });
+    json!({
+        "name": "wasmplugin",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter",
+            "dynamic_module_config": {
+                "name": "wasmplugin",
+                "do_not_close": true,
+                "metrics_namespace": "wasmplugin",
+            },
+            "filter_name": "wasmplugin",
+            "filter_config": string_value(&settings.to_string()),
+        },
+    })
+}
+
+fn resource(plugin: &Plugin, index: usize, lane: &Lane, modules: &Modules<'_>) -> Value {
+    let name = plugin_name(lane.number, index);
+    let mut annotations = serde_json::Map::new();
+    let mut annotate = |key: &str, value: &str| {
+        annotations.insert(format!("wasmplugin.io/{key}"), json!(value));
+    };
+    if !plugin.program.is_empty() {
+        annotate("raw-plugin-config", &lane.fill(&plugin.program, index));
+    }
+    if let Some(text) = &plugin.vm_id {
+        annotate("vm-id", &lane.fill(text, index));
+    }
+    if let Some(text) = &plugin.vm_config {
+        annotate("vm-config", text);
+    }
+    if plugin.hold_headers {
+        annotate("hold-headers", "true");
+    }
+    if !plugin.capabilities.is_empty() {
+        annotate("capabilities", &plugin.capabilities.join(","));
+    }
+    let environment: Vec<_> = environment(plugin, index, lane)
+        .into_iter()
+        .map(|(key, value)| json!({ "name": key, "value": value }))
+        .collect();
+    let fail = match plugin.fail.as_str() {
+        "open" => "FAIL_OPEN",
+        "reload" => "FAIL_RELOAD",
+        _ => "FAIL_CLOSE",
+    };
+    json!({
+        "apiVersion": "extensions.istio.io/v1alpha1",
+        "kind": "WasmPlugin",
+        "metadata": { "name": name, "namespace": "default", "annotations": annotations },
+        "spec": {
+            "url": format!("file://{}", modules.plain(&plugin.module).display()),
+            "pluginName": name,
+            "priority": 100 - index,
+            "failStrategy": fail,
+            "vmConfig": { "env": environment },
+        },
+    })
+}

@@ -1,0 +1,404 @@
+//! Running cases: one Envoy for many of them, both sides of each at once.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::Read as _;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use std::{env, fs};
+
+use tokio::sync::Semaphore;
+use tokio::time::sleep;
+
+use super::case::{Callout, Case, Message, read};
+use super::client;
+use super::configuration::{self, Backend, Lane, Modules, Side, edge};
+use super::differences::{self, Difference};
+use super::observation::{Log, Outside, observe};
+use super::server::Server;
+use crate::support::envoy::{Envoy, Launch};
+use crate::support::{NEWEST, module};
+
+/// Cases in one Envoy: each plugin is four virtual machines there.
+const AT_ONCE: usize = 40;
+
+/// Cases that run at the same time.
+const PARALLEL: usize = 6;
+
+/// How long requests have to leave their line in the access log after clients are done.
+const END: Duration = Duration::from_secs(4);
+
+/// How long plugins have to see the end of a stream after that. Failed ones never do.
+const QUIET: Duration = Duration::from_millis(400);
+
+/// What both sides of a case showed.
+#[derive(Clone, Debug)]
+pub(crate) struct Outcome {
+    pub(crate) theirs: Vec<String>,
+    pub(crate) ours: Vec<String>,
+}
+
+impl Outcome {
+    pub(crate) fn agrees(&self) -> bool {
+        self.theirs == self.ours
+    }
+}
+
+/// Runs all cases of a topic that `CONFORMANCE_CASE` does not leave out, and panics with what
+/// differs.
+pub(crate) fn topic(name: &str) {
+    let wanted = env::var("CONFORMANCE_CASE").unwrap_or_default();
+    let directory = module::root().join("tests/conformance/cases").join(name);
+    let cases: Vec<_> = read(&directory)
+        .into_iter()
+        .filter(|case| case.name.contains(&wanted))
+        .collect();
+    let differences: Vec<_> = differences::read()
+        .into_iter()
+        .filter(|difference| difference.case.split('/').next() == Some(name))
+        .collect();
+    if wanted.is_empty() {
+        let names: HashSet<_> = cases.iter().map(|case| case.name.as_str()).collect();
+        for difference in &differences {
+            assert!(
+                names.contains(difference.case.as_str()),
+                "differences.txt: there is no case {}",
+                difference.case
+            );
+        }
+    }
+    let outcomes = run(&cases);
+    let mut report = String::new();
+    let mut failed = 0;
+    for (case, outcome) in cases.iter().zip(&outcomes) {
+        show(case, outcome);
+        let Some(complaint) = judge(case, outcome, &differences) else {
+            continue;
+        };
+        // Once more on its own: a busy machine splits and joins what it reads.
+        let again = run(std::slice::from_ref(case));
+        let outcome = again.first().expect("one outcome");
+        let Some(complaint_again) = judge(case, outcome, &differences) else {
+            eprintln!("{}: only at the second attempt", case.name);
+            if env::var_os("CONFORMANCE_SHOW").is_some() {
+                eprintln!("{complaint}");
+            }
+            continue;
+        };
+        failed += 1;
+        let _ = write!(report, "\n=== {}\n{complaint_again}", case.name);
+    }
+    assert!(
+        failed == 0,
+        "{failed} of {} cases of {name} fail:\n{report}",
+        cases.len()
+    );
+}
+
+fn show(case: &Case, outcome: &Outcome) {
+    if env::var_os("CONFORMANCE_SHOW").is_some() {
+        if outcome.agrees() {
+            eprintln!("=== {}\n    {}", case.name, outcome.ours.join("\n    "));
+        } else {
+            let shown = differences::shown(&outcome.theirs, &outcome.ours);
+            eprintln!("=== {} (differs)\n{shown}", case.name);
+        }
+    }
+}
+
+/// What is wrong with a case, if anything is.
+fn judge(case: &Case, outcome: &Outcome, differences: &[Difference]) -> Option<String> {
+    let Outcome { theirs, ours } = outcome;
+    let program_error = ours
+        .iter()
+        .chain(theirs)
+        .find(|line| line.contains("program error: "));
+    if let Some(line) = program_error {
+        return Some(format!("{line}\n"));
+    }
+    if case.ours_only {
+        let expected: Vec<_> = case.expect.iter().map(|line| line.trim()).collect();
+        let found: Vec<_> = ours.iter().map(|line| line.trim()).collect();
+        return (expected != found).then(|| {
+            format!(
+                "not as the case expects (`-` expected, `+` found):\n{}",
+                differences::shown(
+                    &expected.into_iter().map(str::to_owned).collect::<Vec<_>>(),
+                    &found.into_iter().map(str::to_owned).collect::<Vec<_>>(),
+                )
+            )
+        });
+    }
+    let known = differences.iter().find(|known| known.case == case.name);
+    match known {
+        None if outcome.agrees() => None,
+        None => Some(format!(
+            "(`-` Envoy's filter, `+` ours)\n{}",
+            differences::shown(theirs, ours)
+        )),
+        Some(_) if outcome.agrees() => {
+            Some("listed in differences.txt, but there is no difference\n".to_owned())
+        }
+        Some(known) if known.covers(theirs, ours) => None,
+        Some(_) => Some(format!(
+            "differs in another way than differences.txt says:\n  {}\n{}",
+            differences::changes(theirs, ours).join("\n  "),
+            differences::shown(theirs, ours)
+        )),
+    }
+}
+
+/// Both sides of all `cases`.
+pub(crate) fn run(cases: &[Case]) -> Vec<Outcome> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    cases
+        .chunks(AT_ONCE)
+        .flat_map(|chunk| runtime.block_on(chunk_of(chunk)))
+        .collect()
+}
+
+/// A lane with its servers.
+struct Stand {
+    lane: Lane,
+    upstream: Option<Server>,
+    callouts: Vec<(String, Option<Server>)>,
+}
+
+async fn chunk_of(cases: &[Case]) -> Vec<Outcome> {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let mut stands = Vec::new();
+    for (number, case) in cases.iter().enumerate() {
+        for side in Side::ALL {
+            if side == Side::Ours || !case.ours_only {
+                stands.push((case, stand(case, number, side).await));
+            }
+        }
+    }
+    let lanes: Vec<_> = stands
+        .iter()
+        .map(|(case, stand)| (*case, stand.lane.clone()))
+        .collect();
+    let begin = Instant::now();
+    let envoy = start(&lanes, directory.path());
+    let ready = begin.elapsed();
+    let log = Arc::new(Mutex::new(Log::default()));
+    let tail = tokio::spawn(follow(envoy.log_file().to_owned(), Arc::clone(&log)));
+    let slots = Semaphore::new(PARALLEL);
+    let mut observed: BTreeMap<(usize, Side), Vec<String>> = BTreeMap::new();
+    let work = stands.iter().map(|(case, stand)| {
+        let (slots, log, envoy) = (&slots, &log, &envoy);
+        async move {
+            let _slot = slots.acquire().await.expect("a slot");
+            let lines = lane_of(case, stand, log, envoy).await;
+            (stand.lane.number, stand.lane.side, lines)
+        }
+    });
+    for (number, side, lines) in join_all(work).await {
+        observed.insert((number, side), lines);
+    }
+    tail.abort();
+    if env::var_os("CONFORMANCE_TIMES").is_some() {
+        let all = begin.elapsed();
+        eprintln!("{} lanes: ready {ready:?}, done {all:?}", lanes.len());
+    }
+    let crashes = log.lock().expect("no panic").crashes.clone();
+    assert!(crashes.is_empty(), "Envoy crashed: {crashes:?}");
+    cases
+        .iter()
+        .enumerate()
+        .map(|(number, case)| {
+            let mut take = |side| observed.remove(&(number, side)).unwrap_or_default();
+            let (theirs, ours) = (take(Side::Envoy), take(Side::Ours));
+            if case.ours_only {
+                Outcome {
+                    theirs: case.expect.clone(),
+                    ours,
+                }
+            } else {
+                Outcome { theirs, ours }
+            }
+        })
+        .collect()
+}
+
+/// Polls all of `work`, in order, until all are done.
+async fn join_all<F: Future>(work: impl Iterator<Item = F>) -> Vec<F::Output> {
+    let mut pending: Vec<_> = work.map(|future| (Box::pin(future), None)).collect();
+    std::future::poll_fn(|context| {
+        let mut all = true;
+        for (future, output) in &mut pending {
+            if output.is_none() {
+                match future.as_mut().poll(context) {
+                    std::task::Poll::Ready(value) => *output = Some(value),
+                    std::task::Poll::Pending => all = false,
+                }
+            }
+        }
+        if all {
+            std::task::Poll::Ready(())
+        } else {
+            std::task::Poll::Pending
+        }
+    })
+    .await;
+    pending
+        .into_iter()
+        .filter_map(|(_, output)| output)
+        .collect()
+}
+
+async fn stand(case: &Case, number: usize, side: Side) -> Stand {
+    let mut ports = BTreeMap::new();
+    let (upstream, backend) = backend(&case.answers).await;
+    ports.insert("upstream".to_owned(), backend);
+    let mut callouts = Vec::new();
+    for Callout { name, answers } in &case.callouts {
+        let (server, backend) = self::backend(answers).await;
+        ports.insert(name.clone(), backend);
+        callouts.push((name.clone(), server));
+    }
+    Stand {
+        lane: Lane {
+            side,
+            number,
+            edge: edge(),
+            ports,
+        },
+        upstream,
+        callouts,
+    }
+}
+
+async fn backend(answers: &[Message]) -> (Option<Server>, Backend) {
+    match answers.first().map_or("", Message::word) {
+        "empty" => (None, Backend::Empty),
+        "refuse" => {
+            // Taken and left at once: nothing listens there.
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+            let port = listener.local_addr().expect("an address").port();
+            let http2 = false;
+            (None, Backend::Port { port, http2 })
+        }
+        _ => {
+            let server = Server::start(answers).await;
+            let http2 = answers.iter().any(|answer| answer.http2);
+            let port = server.port;
+            (Some(server), Backend::Port { port, http2 })
+        }
+    }
+}
+
+fn start(lanes: &[(&Case, Lane)], directory: &Path) -> Envoy {
+    let discovered = directory.join("listeners.json");
+    let modules = Modules::new(directory);
+    let listeners = configuration::listeners(lanes, &modules).to_string();
+    fs::write(&discovered, listeners).expect("a file");
+    let bootstrap = configuration::bootstrap(lanes, &discovered);
+    Launch::new(NEWEST)
+        .concurrency(1)
+        .log_levels("wasm:debug,dynamic_modules:debug")
+        .start(&bootstrap.to_string())
+}
+
+/// Reads Envoy's log as it grows.
+async fn follow(path: std::path::PathBuf, log: Arc<Mutex<Log>>) {
+    let mut file = File::open(path).expect("a log");
+    let mut rest = Vec::new();
+    loop {
+        let mut bytes = Vec::new();
+        if file.read_to_end(&mut bytes).is_ok() && !bytes.is_empty() {
+            rest.extend(bytes);
+            let whole = rest.iter().rposition(|byte| *byte == b'\n');
+            if let Some(end) = whole {
+                let lines: Vec<_> = rest.drain(..=end).collect();
+                let text = String::from_utf8_lossy(&lines);
+                log.lock().expect("no panic").add(&text);
+            }
+        }
+        sleep(Duration::from_millis(8)).await;
+    }
+}
+
+async fn lane_of(case: &Case, stand: &Stand, log: &Mutex<Log>, envoy: &Envoy) -> Vec<String> {
+    let mut outside = Outside::default();
+    let send = |request| client::send(stand.lane.edge, request, case.patience);
+    if case.together {
+        outside.clients = join_all(case.requests.iter().map(send)).await;
+    } else {
+        for (index, request) in case.requests.iter().enumerate() {
+            let seen = send(request).await;
+            let refused = seen.refused;
+            outside.clients.push(seen);
+            if refused {
+                continue;
+            }
+            // One after the other, to the end.
+            wait(END, || {
+                log.lock().expect("no panic").ended(&stand.lane) > index
+            })
+            .await;
+            wait(QUIET, || {
+                log.lock().expect("no panic").is_quiet(case, &stand.lane)
+            })
+            .await;
+        }
+    }
+    let reached = outside.clients.iter().filter(|seen| !seen.refused).count();
+    wait(END, || {
+        log.lock().expect("no panic").ended(&stand.lane) >= reached
+    })
+    .await;
+    wait(QUIET, || {
+        log.lock().expect("no panic").is_quiet(case, &stand.lane)
+    })
+    .await;
+    // What was written last.
+    sleep(case.settle + Duration::from_millis(30)).await;
+    outside.upstream = stand.upstream.as_ref().map_or(Vec::new(), Server::seen);
+    for (name, server) in &stand.callouts {
+        let seen = server.as_ref().map_or(Vec::new(), Server::seen);
+        outside.callouts.push((name.clone(), seen));
+    }
+    if !case.stats.is_empty() {
+        outside.stats = stats(case, &stand.lane, envoy);
+    }
+    observe(case, &stand.lane, &outside, &log.lock().expect("no panic"))
+}
+
+async fn wait(limit: Duration, mut done: impl FnMut() -> bool) {
+    let end = Instant::now() + limit;
+    while !done() && Instant::now() < end {
+        sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// The metrics that the case names, by the ends of their names.
+fn stats(case: &Case, lane: &Lane, envoy: &Envoy) -> Vec<String> {
+    let wanted: Vec<_> = case
+        .stats
+        .iter()
+        .map(|name| name.replace("%case%", &lane.tag()))
+        .collect();
+    let answer = envoy.admin("/stats");
+    let mut lines = Vec::new();
+    for name in wanted {
+        for line in answer.text().lines() {
+            let Some((full, value)) = line.split_once(": ") else {
+                continue;
+            };
+            let own = full
+                .strip_prefix("wasmcustom.")
+                .or_else(|| full.strip_prefix("wasmplugin."));
+            if own == Some(name.as_str()) {
+                lines.push(format!("{name}: {value}"));
+            }
+        }
+    }
+    lines
+}
