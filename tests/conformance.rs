@@ -43,15 +43,24 @@ macro_rules! topics {
 }
 
 topics! {
+    abi
     bodies
     buffers
+    callouts
     contexts
     ends
+    failures
+    filter_state
+    foreign
     headers
     logs
+    metrics
+    pauses
     properties
+    queues
     replies
     shared_data
     startup
+    ticks
     wasi
 }

@@ -2,48 +2,226 @@
 
 use std::slice;
 
-use wasmplugin_host::proxy_wasm::{CallError, CallEvent, CallRef, Callouts, Fields, Response};
+use wasmplugin_host::proxy_wasm::{
+    CallError, CallEvent, CallKind, CallRef, Callouts, Fields, Pair, Response,
+};
 
 use crate::abi::*;
 use crate::host::{EnvoyStream, bytes};
 
-impl Callouts for EnvoyStream {
-    fn http_call(&mut self, call: &CallRef<'_>) -> Result<u64, CallError> {
-        let filter = self.filter();
-        start(call, |id, cluster, headers, body, timeout| {
-            // SAFETY: see `EnvoyStream::new`; Envoy copies everything before it returns.
-            unsafe {
-                envoy_dynamic_module_callback_http_filter_http_callout(
+/// Who carries calls: Envoy has each callback twice.
+///
+/// Made and used in hooks of the stream or configuration; of a configuration on the main thread
+/// alone. Envoy copies whatever it is given before it returns.
+#[derive(Clone, Copy, Debug)]
+enum Target {
+    Stream(FilterEnvoyPtr),
+    Config(ConfigEnvoyPtr),
+}
+
+impl Target {
+    fn call(self, call: &CallRef<'_>) -> Result<u64, CallError> {
+        let mut headers = headers(call.headers);
+        let id = match call.kind {
+            CallKind::Whole if call.trailers.is_empty() => self.callout(call, &mut headers)?,
+            CallKind::Stream { end } => self.stream(call, &mut headers, end)?,
+            CallKind::Whole => {
+                let id = self.stream(call, &mut headers, false)?;
+                self.send_trailers(id, call.trailers);
+                id
+            }
+        };
+        Ok(id)
+    }
+
+    fn callout(
+        self,
+        call: &CallRef<'_>,
+        headers: &mut [ModuleHttpHeader],
+    ) -> Result<u64, CallError> {
+        let mut id = 0;
+        let (cluster, body) = (ModuleBuffer::new(call.cluster), ModuleBuffer::new(call.body));
+        let (array, count, timeout) = (headers.as_mut_ptr(), headers.len(), call.timeout.into());
+        // SAFETY: see `Target`.
+        let result = unsafe {
+            match self {
+                Self::Stream(filter) => envoy_dynamic_module_callback_http_filter_http_callout(
                     filter,
-                    id,
+                    &raw mut id,
                     cluster,
-                    headers.as_mut_ptr(),
-                    headers.len(),
+                    array,
+                    count,
                     body,
                     timeout,
-                )
+                ),
+                Self::Config(config) => {
+                    envoy_dynamic_module_callback_http_filter_config_http_callout(
+                        config,
+                        &raw mut id,
+                        cluster,
+                        array,
+                        count,
+                        body,
+                        timeout,
+                    )
+                }
             }
-        })
+        };
+        started(result, id)
+    }
+
+    fn stream(
+        self,
+        call: &CallRef<'_>,
+        headers: &mut [ModuleHttpHeader],
+        end: bool,
+    ) -> Result<u64, CallError> {
+        let mut id = 0;
+        let (cluster, body) = (ModuleBuffer::new(call.cluster), ModuleBuffer::new(call.body));
+        let (array, count, timeout) = (headers.as_mut_ptr(), headers.len(), call.timeout.into());
+        // SAFETY: see `Target`.
+        let result = unsafe {
+            match self {
+                Self::Stream(filter) => {
+                    envoy_dynamic_module_callback_http_filter_start_http_stream(
+                        filter,
+                        &raw mut id,
+                        cluster,
+                        array,
+                        count,
+                        body,
+                        end,
+                        timeout,
+                    )
+                }
+                Self::Config(config) => {
+                    envoy_dynamic_module_callback_http_filter_config_start_http_stream(
+                        config,
+                        &raw mut id,
+                        cluster,
+                        array,
+                        count,
+                        body,
+                        end,
+                        timeout,
+                    )
+                }
+            }
+        };
+        started(result, id)
+    }
+
+    fn send(self, id: u64, data: &[u8], end: bool) -> bool {
+        let data = ModuleBuffer::new(data);
+        // SAFETY: see `Target`; an id that is dead is refused.
+        unsafe {
+            match self {
+                Self::Stream(filter) => {
+                    envoy_dynamic_module_callback_http_stream_send_data(filter, id, data, end)
+                }
+                Self::Config(config) => {
+                    envoy_dynamic_module_callback_http_filter_config_stream_send_data(
+                        config, id, data, end,
+                    )
+                }
+            }
+        }
+    }
+
+    fn send_trailers(self, id: u64, trailers: &[Pair<'_>]) {
+        let mut trailers = headers(trailers);
+        let (array, count) = (trailers.as_mut_ptr(), trailers.len());
+        // SAFETY: see `Target`; an id that is dead is refused.
+        unsafe {
+            match self {
+                Self::Stream(filter) => {
+                    envoy_dynamic_module_callback_http_stream_send_trailers(
+                        filter, id, array, count,
+                    );
+                }
+                Self::Config(config) => {
+                    envoy_dynamic_module_callback_http_filter_config_stream_send_trailers(
+                        config, id, array, count,
+                    );
+                }
+            }
+        }
+    }
+
+    fn reset(self, id: u64) {
+        // SAFETY: see `Target`; an id that is dead is ignored.
+        unsafe {
+            match self {
+                Self::Stream(filter) => {
+                    envoy_dynamic_module_callback_http_filter_reset_http_stream(filter, id);
+                }
+                Self::Config(config) => {
+                    envoy_dynamic_module_callback_http_filter_config_reset_http_stream(config, id);
+                }
+            }
+        }
+    }
+
+    /// Whether there is a cluster of this name. A request without headers is never sent, but the
+    /// cluster is looked for first.
+    fn has_cluster(self, name: &[u8]) -> bool {
+        let probe = CallRef {
+            kind: CallKind::Stream { end: true },
+            cluster: name,
+            headers: &[],
+            body: &[],
+            trailers: &[],
+            timeout: 0,
+        };
+        match self.call(&probe) {
+            Ok(id) => {
+                self.reset(id);
+                true
+            }
+            Err(error) => error != CallError::ClusterNotFound,
+        }
+    }
+}
+
+fn headers(pairs: &[Pair<'_>]) -> Vec<ModuleHttpHeader> {
+    let header = |(name, value): &Pair<'_>| ModuleHttpHeader::new(name, value);
+    pairs.iter().map(header).collect()
+}
+
+const fn started(result: u32, id: u64) -> Result<u64, CallError> {
+    match result {
+        callout_init::SUCCESS => Ok(id),
+        callout_init::MISSING_REQUIRED_HEADERS => Err(CallError::MissingHeaders),
+        callout_init::CLUSTER_NOT_FOUND => Err(CallError::ClusterNotFound),
+        _ => Err(CallError::Unavailable),
+    }
+}
+
+impl Callouts for EnvoyStream {
+    fn call(&mut self, call: &CallRef<'_>) -> Result<u64, CallError> {
+        Target::Stream(self.filter()).call(call)
+    }
+
+    fn send(&mut self, id: u64, data: &[u8], end: bool) -> bool {
+        Target::Stream(self.filter()).send(id, data, end)
+    }
+
+    fn reset(&mut self, id: u64) {
+        Target::Stream(self.filter()).reset(id);
     }
 
     fn has_cluster(&mut self, name: &[u8]) -> bool {
-        let mut id = 0;
-        // A request without headers is never sent, but Envoy looks for the cluster first.
-        // SAFETY: see `EnvoyStream::new`.
-        let result = unsafe {
-            envoy_dynamic_module_callback_http_filter_start_http_stream(
-                self.filter(),
-                &raw mut id,
-                ModuleBuffer::new(name),
-                std::ptr::null_mut(),
-                0,
-                ModuleBuffer::EMPTY,
-                true,
-                0,
-            )
-        };
-        result != callout_init::CLUSTER_NOT_FOUND
+        Target::Stream(self.filter()).has_cluster(name)
     }
+}
+
+/// Resets a call that the stream carries.
+///
+/// # Safety
+///
+/// In a hook of `filter`, with no borrow of anything that its hooks use.
+pub(crate) unsafe fn reset(filter: FilterEnvoyPtr, id: u64) {
+    Target::Stream(filter).reset(id);
 }
 
 /// Calls of a filter configuration.
@@ -66,44 +244,20 @@ impl ConfigCallouts {
 }
 
 impl Callouts for ConfigCallouts {
-    fn http_call(&mut self, call: &CallRef<'_>) -> Result<u64, CallError> {
-        let config = self.0;
-        start(call, |id, cluster, headers, body, timeout| {
-            // SAFETY: see `ConfigCallouts::new`; Envoy copies everything before it returns.
-            unsafe {
-                envoy_dynamic_module_callback_http_filter_config_http_callout(
-                    config,
-                    id,
-                    cluster,
-                    headers.as_mut_ptr(),
-                    headers.len(),
-                    body,
-                    timeout,
-                )
-            }
-        })
+    fn call(&mut self, call: &CallRef<'_>) -> Result<u64, CallError> {
+        Target::Config(self.0).call(call)
     }
-}
 
-fn start(
-    call: &CallRef<'_>,
-    callback: impl FnOnce(*mut u64, ModuleBuffer, &mut [ModuleHttpHeader], ModuleBuffer, u64) -> u32,
-) -> Result<u64, CallError> {
-    let header = |(name, value): &(&[u8], &[u8])| ModuleHttpHeader::new(name, value);
-    let mut headers: Vec<_> = call.headers.iter().map(header).collect();
-    let mut id = 0;
-    let result = callback(
-        &raw mut id,
-        ModuleBuffer::new(call.cluster),
-        &mut headers,
-        ModuleBuffer::new(call.body),
-        call.timeout.into(),
-    );
-    match result {
-        callout_init::SUCCESS => Ok(id),
-        callout_init::MISSING_REQUIRED_HEADERS => Err(CallError::MissingHeaders),
-        callout_init::CLUSTER_NOT_FOUND => Err(CallError::ClusterNotFound),
-        _ => Err(CallError::Unavailable),
+    fn send(&mut self, id: u64, data: &[u8], end: bool) -> bool {
+        Target::Config(self.0).send(id, data, end)
+    }
+
+    fn reset(&mut self, id: u64) {
+        Target::Config(self.0).reset(id);
+    }
+
+    fn has_cluster(&mut self, name: &[u8]) -> bool {
+        Target::Config(self.0).has_cluster(name)
     }
 }
 
@@ -126,13 +280,23 @@ pub(crate) unsafe fn event(
     unsafe {
         CallEvent::Response(Response {
             headers: fields(headers, headers_size),
-            body: array(chunks, chunks_size)
-                .iter()
-                .flat_map(|chunk| bytes(chunk.ptr, chunk.length))
-                .copied()
-                .collect(),
+            body: joined(chunks, chunks_size),
             trailers: Fields::new(),
         })
+    }
+}
+
+/// Copies the slices of a body.
+///
+/// # Safety
+///
+/// `len` slices live at `chunks`, and what they point to.
+pub(crate) unsafe fn joined(chunks: *const EnvoyBuffer, len: usize) -> Vec<u8> {
+    // SAFETY: the caller's word.
+    unsafe {
+        let chunks = array(chunks, len).iter();
+        let bytes = chunks.flat_map(|chunk| bytes(chunk.ptr, chunk.length));
+        bytes.copied().collect()
     }
 }
 

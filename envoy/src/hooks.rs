@@ -8,7 +8,7 @@ use std::ptr;
 use std::slice;
 use std::sync::Arc;
 
-use wasmplugin_host::proxy_wasm::Direction;
+use wasmplugin_host::proxy_wasm::{CallEvent, Direction};
 
 use crate::abi::*;
 use crate::callout;
@@ -76,7 +76,6 @@ extern "C" fn envoy_dynamic_module_on_http_filter_config_scheduled(
     });
 }
 
-/// On the main thread, where all calls of configurations are made.
 #[unsafe(no_mangle)]
 extern "C" fn envoy_dynamic_module_on_http_filter_config_http_callout_done(
     envoy: ConfigEnvoyPtr,
@@ -88,13 +87,9 @@ extern "C" fn envoy_dynamic_module_on_http_filter_config_http_callout_done(
     body_chunks: *mut EnvoyBuffer,
     body_chunks_size: usize,
 ) {
-    guard("http_filter_config_http_callout_done", (), || {
-        // SAFETY: this hook's arguments; what `config_new` returned lives during the call.
-        unsafe {
-            let event =
-                callout::event(result, headers, headers_size, body_chunks, body_chunks_size);
-            (*config.cast::<Config>()).on_call(envoy, id, event);
-        }
+    on_config_call("http_filter_config_http_callout_done", envoy, config, id, || {
+        // SAFETY: this hook's arguments.
+        unsafe { callout::event(result, headers, headers_size, body_chunks, body_chunks_size) }
     });
 }
 
@@ -149,7 +144,7 @@ extern "C" fn envoy_dynamic_module_on_http_filter_destroy(stream: FilterModulePt
 
 #[unsafe(no_mangle)]
 extern "C" fn envoy_dynamic_module_on_http_filter_http_callout_done(
-    _filter: FilterEnvoyPtr,
+    filter: FilterEnvoyPtr,
     stream: FilterModulePtr,
     id: u64,
     result: u32,
@@ -158,14 +153,10 @@ extern "C" fn envoy_dynamic_module_on_http_filter_http_callout_done(
     body_chunks: *mut EnvoyBuffer,
     body_chunks_size: usize,
 ) {
-    // SAFETY: a stream that is open, and this hook's arguments.
-    let (stream, event) = unsafe {
-        (
-            Stream::of(stream),
-            callout::event(result, headers, headers_size, body_chunks, body_chunks_size),
-        )
-    };
-    stream.on_call(id, event);
+    on_stream_call("http_filter_http_callout_done", filter, stream, id, || {
+        // SAFETY: this hook's arguments.
+        unsafe { callout::event(result, headers, headers_size, body_chunks, body_chunks_size) }
+    });
 }
 
 #[unsafe(no_mangle)]
@@ -225,36 +216,128 @@ message!(
     envoy_dynamic_module_on_http_filter_response_trailers
 );
 
-// === hooks that Envoy wants and that nothing leads to yet ===
+// === streams that calls are, of a stream's and of a configuration's ===
 
-/// Hooks without a result that do nothing.
-macro_rules! idle {
-    ($($name:ident($($argument:ty),*);)*) => {$(
+/// The hooks of a call whose answer comes in parts, which Envoy has twice: what they get first,
+/// and how to hand an event on.
+macro_rules! call_parts {
+    (
+        $on_call:ident($envoy:ty, $module:ty): $headers:ident, $data:ident, $trailers:ident,
+        $complete:ident, $reset:ident
+    ) => {
         #[unsafe(no_mangle)]
-        extern "C" fn $name($(_: $argument),*) {}
-    )*};
+        extern "C" fn $headers(
+            envoy: $envoy,
+            module: $module,
+            id: u64,
+            headers: *mut EnvoyHttpHeader,
+            headers_size: usize,
+            end: bool,
+        ) {
+            $on_call(stringify!($headers), envoy, module, id, || {
+                // SAFETY: this hook's arguments.
+                let headers = unsafe { callout::fields(headers, headers_size) };
+                CallEvent::Headers { headers, end }
+            });
+        }
+
+        #[unsafe(no_mangle)]
+        extern "C" fn $data(
+            envoy: $envoy,
+            module: $module,
+            id: u64,
+            data: *const EnvoyBuffer,
+            data_count: usize,
+            end: bool,
+        ) {
+            $on_call(stringify!($data), envoy, module, id, || {
+                // SAFETY: this hook's arguments.
+                let bytes = unsafe { callout::joined(data, data_count) };
+                CallEvent::Data { bytes, end }
+            });
+        }
+
+        #[unsafe(no_mangle)]
+        extern "C" fn $trailers(
+            envoy: $envoy,
+            module: $module,
+            id: u64,
+            trailers: *mut EnvoyHttpHeader,
+            trailers_size: usize,
+        ) {
+            $on_call(stringify!($trailers), envoy, module, id, || {
+                // SAFETY: this hook's arguments.
+                CallEvent::Trailers(unsafe { callout::fields(trailers, trailers_size) })
+            });
+        }
+
+        #[unsafe(no_mangle)]
+        extern "C" fn $complete(envoy: $envoy, module: $module, id: u64) {
+            $on_call(stringify!($complete), envoy, module, id, || CallEvent::Complete);
+        }
+
+        #[unsafe(no_mangle)]
+        extern "C" fn $reset(envoy: $envoy, module: $module, id: u64, _reason: u32) {
+            $on_call(stringify!($reset), envoy, module, id, || CallEvent::Lost);
+        }
+    };
 }
 
-idle! {
-    envoy_dynamic_module_on_http_filter_downstream_above_write_buffer_high_watermark(
-        FilterEnvoyPtr, FilterModulePtr
-    );
-    envoy_dynamic_module_on_http_filter_downstream_below_write_buffer_low_watermark(
-        FilterEnvoyPtr, FilterModulePtr
-    );
-    envoy_dynamic_module_on_http_filter_http_stream_headers(
-        FilterEnvoyPtr, FilterModulePtr, u64, *mut EnvoyHttpHeader, usize, bool
-    );
-    envoy_dynamic_module_on_http_filter_http_stream_data(
-        FilterEnvoyPtr, FilterModulePtr, u64, *const EnvoyBuffer, usize, bool
-    );
-    envoy_dynamic_module_on_http_filter_http_stream_trailers(
-        FilterEnvoyPtr, FilterModulePtr, u64, *mut EnvoyHttpHeader, usize
-    );
-    envoy_dynamic_module_on_http_filter_http_stream_complete(
-        FilterEnvoyPtr, FilterModulePtr, u64
-    );
-    envoy_dynamic_module_on_http_filter_http_stream_reset(
-        FilterEnvoyPtr, FilterModulePtr, u64, u32
-    );
+call_parts!(
+    on_stream_call(FilterEnvoyPtr, FilterModulePtr):
+    envoy_dynamic_module_on_http_filter_http_stream_headers,
+    envoy_dynamic_module_on_http_filter_http_stream_data,
+    envoy_dynamic_module_on_http_filter_http_stream_trailers,
+    envoy_dynamic_module_on_http_filter_http_stream_complete,
+    envoy_dynamic_module_on_http_filter_http_stream_reset
+);
+
+call_parts!(
+    on_config_call(ConfigEnvoyPtr, ConfigModulePtr):
+    envoy_dynamic_module_on_http_filter_config_http_stream_headers,
+    envoy_dynamic_module_on_http_filter_config_http_stream_data,
+    envoy_dynamic_module_on_http_filter_config_http_stream_trailers,
+    envoy_dynamic_module_on_http_filter_config_http_stream_complete,
+    envoy_dynamic_module_on_http_filter_config_http_stream_reset
+);
+
+fn on_stream_call(
+    name: &str,
+    _filter: FilterEnvoyPtr,
+    stream: FilterModulePtr,
+    id: u64,
+    event: impl FnOnce() -> CallEvent,
+) {
+    // SAFETY: a stream that is open.
+    unsafe { Stream::of(stream) }.on_call(name, id, event);
+}
+
+/// On the main thread, where all calls of configurations are made.
+fn on_config_call(
+    name: &str,
+    envoy: ConfigEnvoyPtr,
+    config: ConfigModulePtr,
+    id: u64,
+    event: impl FnOnce() -> CallEvent,
+) {
+    guard(name, (), || {
+        // SAFETY: the hook's arguments; what `config_new` returned lives during the call.
+        unsafe { (*config.cast::<Config>()).on_call(envoy, id, event()) };
+    });
+}
+
+// === hooks that Envoy wants and that do not concern us ===
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_downstream_above_write_buffer_high_watermark(
+    _filter: FilterEnvoyPtr,
+    _stream: FilterModulePtr,
+) {
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_downstream_below_write_buffer_low_watermark(
+    _filter: FilterEnvoyPtr,
+    _stream: FilterModulePtr,
+) {
 }

@@ -15,6 +15,7 @@ use wasmplugin_host::proxy_wasm::peers::{self, Peer};
 use wasmplugin_host::proxy_wasm::{CallEvent, Direction, Exchange, Reply};
 
 use crate::abi::*;
+use crate::callout;
 use crate::config::Config;
 use crate::guard::guard;
 use crate::host::{self, EnvoyStream};
@@ -118,11 +119,14 @@ impl Stream {
         }
     }
 
-    /// A call that this stream carried has come to its end.
-    pub(crate) fn on_call(self: &Rc<Self>, id: u64, event: CallEvent) {
-        self.run("http_filter_http_callout_done", (), |machine| {
-            machine.on_call(id, event);
-        });
+    /// Something has happened to a call that this stream carries.
+    pub(crate) fn on_call(
+        self: &Rc<Self>,
+        name: &str,
+        id: u64,
+        event: impl FnOnce() -> CallEvent,
+    ) {
+        self.run(name, (), |machine| machine.on_call(id, event()));
     }
 
     /// There are letters.
@@ -229,6 +233,8 @@ impl Stream {
                 // SAFETY: in a hook of this stream other than `stream_complete` (checked above),
                 // with no borrow of it.
                 Effect::Reply(reply) => unsafe { host::send_response(self.filter, &reply) },
+                // SAFETY: as above.
+                Effect::ResetCall(id) => unsafe { callout::reset(self.filter, id) },
                 // SAFETY: as above; the details are copied.
                 Effect::Reset { details } => unsafe {
                     envoy_dynamic_module_callback_http_filter_reset_stream(

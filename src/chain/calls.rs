@@ -2,7 +2,7 @@
 //! other streams' events in which a guest acts on it.
 
 use super::flow::{Body, Lane};
-use super::stream::{Reach, Stage, Stream, show};
+use super::stream::{Effect, Reach, Stage, Stream, show};
 use crate::proxy_wasm::{Actions, CallEvent, Carrier, Direction, Exchange, OpenCall, View};
 
 impl Stream {
@@ -14,7 +14,12 @@ impl Stream {
         let Some(at) = exchange.calls.iter().position(|call| call.id == id) else {
             return;
         };
-        let call = exchange.calls.remove(at);
+        let Some(call) = exchange.calls.get(at).copied() else {
+            return;
+        };
+        if event.is_last() {
+            exchange.calls.remove(at);
+        }
         self.tell_of_call(call.plugin, call.token, event);
         self.run_resumes(None);
     }
@@ -101,7 +106,7 @@ impl Stream {
                 }
                 continue;
             }
-            match call.lend(|call| exchange.host_mut().http_call(call)) {
+            match call.lend(|call| exchange.host_mut().call(call)) {
                 Ok(id) => exchange.calls.push(OpenCall { id, plugin, token }),
                 Err(_) => {
                     has_lost = true;
@@ -110,6 +115,14 @@ impl Stream {
             }
         }
         has_lost
+    }
+
+    /// Has the calls reset that plugins gave up: not here, since it may call hooks of the stream.
+    pub(super) fn cancel_calls(&mut self) {
+        if let Some(exchange) = &mut self.exchange {
+            let cancelled = exchange.cancelled.drain(..);
+            self.effects.extend(cancelled.map(Effect::ResetCall));
+        }
     }
 
     /// Tells the plugins of the calls that end with the stream.

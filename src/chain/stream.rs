@@ -56,6 +56,8 @@ pub enum Effect {
     ContinueResponse,
     /// Answer the client. After response headers went out, Envoy resets the stream instead.
     Reply(Reply),
+    /// Reset a call that the stream carries, by the proxy's number.
+    ResetCall(u64),
     /// Reset the stream.
     Reset {
         /// `%RESPONSE_CODE_DETAILS%`.
@@ -426,6 +428,7 @@ impl Stream {
         if let Some(exchange) = &mut self.exchange {
             exchange.refresh_route();
         }
+        self.cancel_calls();
     }
 
     /// Lets everything pass that plugin `index` holds. Nothing happens where it holds nothing:

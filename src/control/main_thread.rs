@@ -53,6 +53,8 @@ pub(super) enum Task {
         token: u32,
         event: CallEvent,
     },
+    /// Nobody wants to hear of a call any more.
+    Cancel { address: Address, token: u32 },
 }
 
 impl Task {
@@ -61,7 +63,8 @@ impl Task {
             Self::Tick { address, .. }
             | Self::Ready { address, .. }
             | Self::Call { address, .. }
-            | Self::Answer { address, .. } => *address,
+            | Self::Answer { address, .. }
+            | Self::Cancel { address, .. } => *address,
         }
     }
 }
@@ -110,7 +113,11 @@ impl Process {
     /// The call that configuration `config` knows by the number `id` has come to its end. On the
     /// main thread.
     pub fn on_call(&self, config: u64, id: u64, event: CallEvent, host: &mut RootHost) {
-        let expected = self.answers.lock().remove(&(config, id));
+        let expected = if event.is_last() {
+            self.answers.lock().remove(&(config, id))
+        } else {
+            self.answers.lock().get(&(config, id)).copied()
+        };
         if let Some((address, token)) = expected
             && let Some(runner) = self.runner(address.plugin)
         {
@@ -148,6 +155,15 @@ impl Process {
 
     pub(super) fn expect_answer(&self, config: u64, id: u64, address: Address, token: u32) {
         self.answers.lock().insert((config, id), (address, token));
+    }
+
+    /// Forgets a call; its number, if it is one of configuration `config`.
+    pub(super) fn forget_answer(&self, config: u64, address: Address, token: u32) -> Option<u64> {
+        let mut answers = self.answers.lock();
+        let found = answers.iter().find(|(_, call)| **call == (address, token));
+        let (of, id) = *found?.0;
+        answers.remove(&(of, id));
+        (of == config).then_some(id)
     }
 
     pub(super) fn introduce(&self, number: u64, runner: &Arc<Runner>) {

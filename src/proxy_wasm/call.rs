@@ -19,9 +19,23 @@ use super::pairs::Pair;
 /// Headers or trailers of our own.
 pub type Fields = Vec<(Vec<u8>, Vec<u8>)>;
 
+/// What is wanted of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallKind {
+    /// It is sent whole, and its answer comes whole.
+    Whole,
+    /// It is the beginning of a stream: the answer comes in parts.
+    Stream {
+        /// Nothing follows what is sent now.
+        end: bool,
+    },
+}
+
 /// An HTTP request, in the guest's memory.
 #[derive(Clone, Copy, Debug)]
 pub struct CallRef<'a> {
+    /// What is wanted of it.
+    pub kind: CallKind,
     /// A cluster of Envoy's.
     pub cluster: &'a [u8],
     /// Pseudo headers included.
@@ -37,6 +51,7 @@ pub struct CallRef<'a> {
 /// An HTTP request, kept for later.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
+    kind: CallKind,
     cluster: Vec<u8>,
     headers: Fields,
     body: Vec<u8>,
@@ -49,6 +64,7 @@ impl Call {
     pub fn lend<T>(&self, work: impl FnOnce(&CallRef<'_>) -> T) -> T {
         let (headers, trailers) = (lent(&self.headers), lent(&self.trailers));
         work(&CallRef {
+            kind: self.kind,
             cluster: &self.cluster,
             headers: &headers,
             body: &self.body,
@@ -70,6 +86,7 @@ impl CallRef<'_> {
     pub fn to_owned(&self) -> Call {
         let own = |(name, value): &Pair<'_>| (name.to_vec(), value.to_vec());
         Call {
+            kind: self.kind,
             cluster: self.cluster.to_vec(),
             headers: self.headers.iter().map(own).collect(),
             body: self.body.to_vec(),
@@ -96,7 +113,7 @@ pub enum CallError {
     Unavailable,
 }
 
-/// The answer to a call.
+/// The answer to a call, as far as it is there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Response {
     /// `:status` included.
@@ -107,14 +124,24 @@ pub struct Response {
     pub trailers: Fields,
 }
 
+/// What a callback about a call is about.
+#[derive(Debug)]
+pub(super) enum Answer {
+    Http(Response),
+    GrpcInitial(Fields),
+    GrpcMessage(Vec<u8>),
+    GrpcTrailing(Fields),
+}
+
 impl AnswerPart {
-    /// This part of `answer`.
-    pub(super) fn of(self, answer: &Response) -> &[(Vec<u8>, Vec<u8>)] {
-        match self {
-            Self::Headers => &answer.headers,
-            Self::Trailers => &answer.trailers,
-            // An HTTP call has none.
-            Self::GrpcInitialMetadata | Self::GrpcTrailingMetadata => &[],
+    /// This part of `answer`, if that has it.
+    pub(super) fn of(self, answer: &Answer) -> Option<&Fields> {
+        match (self, answer) {
+            (Self::Headers, Answer::Http(answer)) => Some(&answer.headers),
+            (Self::Trailers, Answer::Http(answer)) => Some(&answer.trailers),
+            (Self::GrpcInitialMetadata, Answer::GrpcInitial(fields))
+            | (Self::GrpcTrailingMetadata, Answer::GrpcTrailing(fields)) => Some(fields),
+            _ => None,
         }
     }
 }
@@ -124,17 +151,53 @@ impl AnswerPart {
 pub enum CallEvent {
     /// Its answer is there, be it Envoy's own.
     Response(Response),
+    /// The headers of an answer in parts.
+    Headers {
+        /// `:status` included.
+        headers: Fields,
+        /// They are all of it.
+        end: bool,
+    },
+    /// A part of the body.
+    Data {
+        /// Its bytes.
+        bytes: Vec<u8>,
+        /// It is the last.
+        end: bool,
+    },
+    /// Trailers, which are the end.
+    Trailers(Fields),
+    /// An answer in parts is over.
+    Complete,
     /// There will be no answer: the connection broke in the middle of it, or the stream that
     /// carried the call has ended.
     Lost,
 }
 
+impl CallEvent {
+    /// Whether nothing follows.
+    pub const fn is_last(&self) -> bool {
+        matches!(self, Self::Response(_) | Self::Complete | Self::Lost)
+    }
+}
+
 /// Carries calls, on the thread that it belongs to.
 pub trait Callouts {
     /// Sends a request. What becomes of it is told by the number that is returned.
-    fn http_call(&mut self, call: &CallRef<'_>) -> Result<u64, CallError> {
+    fn call(&mut self, call: &CallRef<'_>) -> Result<u64, CallError> {
         let _ = call;
         Err(CallError::Unavailable)
+    }
+
+    /// Sends another part of a stream. Whether it could.
+    fn send(&mut self, id: u64, data: &[u8], end: bool) -> bool {
+        let _ = (id, data, end);
+        false
+    }
+
+    /// Gives a stream up. Its last event may come before this returns.
+    fn reset(&mut self, id: u64) {
+        let _ = id;
     }
 
     /// Whether there is a cluster of this name, as far as one can tell without sending anything.

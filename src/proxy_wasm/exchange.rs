@@ -16,6 +16,7 @@ use smallvec::SmallVec;
 use super::abi::Map;
 use super::call::Call;
 use super::host::{Direction, Host};
+use super::property::States;
 
 /// A stream, as its plugins know it.
 #[derive(Debug)]
@@ -34,8 +35,12 @@ pub struct Exchange<H: ?Sized = dyn Host> {
     pub carrier: Carrier,
     /// Calls that the stream carries.
     pub calls: SmallVec<[OpenCall; 1]>,
+    /// Calls that the stream carried and that are given up.
+    pub cancelled: Vec<u64>,
     /// Calls that wait for the end of the running event: plugin, token, call.
     pub waiting_calls: Vec<(usize, u32, Call)>,
+    /// Properties that plugins set, as far as the host does not know everything of them.
+    pub(super) states: States,
     /// Request headers changed since the route was picked.
     stale_route: bool,
     // Last, so that an exchange of any host becomes one of `dyn Host`.
@@ -223,7 +228,9 @@ impl<H> Exchange<H> {
             plugin: 0,
             carrier: Carrier::default(),
             calls: SmallVec::new(),
+            cancelled: Vec::new(),
             waiting_calls: Vec::new(),
+            states: States::default(),
             stale_route: false,
             host,
         }

@@ -4,7 +4,7 @@ use wasmtime::{Caller, FuncType, Linker, Val, ValType};
 
 use super::abi::{AbiVersion, Parameter};
 use super::hostcalls::{
-    buffer, context, header_map, http_call, log, metric, pending, property, queue, shared_data,
+    buffer, context, foreign, grpc, header_map, http_call, log, metric, pending, property, queue, shared_data,
     stream, time, wasi,
 };
 use super::memory::Guest;
@@ -117,6 +117,10 @@ fn link_env(l: &mut Linker<State>, abi: AbiVersion) -> wasmtime::Result<()> {
 
     // Properties.
     env!(l, Running, "proxy_get_property", property::get, path: u32, path_len: u32, out: u32, out_len: u32);
+    env!(l, Running, "proxy_set_property", property::set, path: u32, path_len: u32, value: u32, value_len: u32);
+
+    // Foreign functions.
+    env!(l, Running, "proxy_call_foreign_function", foreign::call, name: u32, name_len: u32, argument: u32, argument_len: u32, out: u32, out_len: u32);
 
     // Streams.
     env!(l, Running, "proxy_send_local_response", stream::send_local_response, status: u32, details: u32, details_len: u32, body: u32, body_len: u32, headers: u32, headers_len: u32, grpc_status: u32);
@@ -140,6 +144,13 @@ fn link_env(l: &mut Linker<State>, abi: AbiVersion) -> wasmtime::Result<()> {
     // Ticks and callouts.
     env!(l, Running, "proxy_set_tick_period_milliseconds", context::set_tick_period, period: u32);
     env!(l, Running, "proxy_http_call", http_call::http_call, cluster: u32, cluster_len: u32, headers: u32, headers_len: u32, body: u32, body_len: u32, trailers: u32, trailers_len: u32, timeout: u32, out: u32);
+
+    // gRPC.
+    env!(l, Running, "proxy_grpc_call", grpc::call, service: u32, service_len: u32, name: u32, name_len: u32, method: u32, method_len: u32, metadata: u32, metadata_len: u32, message: u32, message_len: u32, timeout: u32, out: u32);
+    env!(l, Running, "proxy_grpc_stream", grpc::stream, service: u32, service_len: u32, name: u32, name_len: u32, method: u32, method_len: u32, metadata: u32, metadata_len: u32, out: u32);
+    env!(l, Running, "proxy_grpc_send", grpc::send, token: u32, message: u32, message_len: u32, end: u32);
+    env!(l, Running, "proxy_grpc_close", grpc::close, token: u32);
+    env!(l, Running, "proxy_grpc_cancel", grpc::cancel, token: u32);
 
     // What differs between versions.
     if abi == AbiVersion::V0_1_0 {

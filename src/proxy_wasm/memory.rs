@@ -7,7 +7,7 @@
 
 use wasmtime::{AsContext as _, Caller};
 
-use super::call::Response;
+use super::call::Answer;
 use super::exchange::{Actions, Exchange};
 use super::peers;
 use super::state::{Mode, State};
@@ -111,6 +111,16 @@ pub(super) fn give_with(
     write_u32(guest, out_len, len)
 }
 
+/// Puts `bytes` into a block of the guest's and says where; nowhere if there are none.
+pub(super) fn place(guest: &mut Guest<'_>, bytes: &[u8]) -> Hostcall<u32> {
+    if bytes.is_empty() {
+        return Ok(0);
+    }
+    let ptr = allocate(guest, bytes.len())?;
+    write(guest, ptr, bytes)?;
+    Ok(ptr)
+}
+
 /// A block of the guest's own allocator.
 fn allocate(guest: &mut Guest<'_>, len: usize) -> Hostcall<u32> {
     let len = u32::try_from(len).map_err(|_| Status::InternalFailure)?;
@@ -159,7 +169,7 @@ pub(super) fn with_exchange<T>(
 /// Runs `work` with the answer that the running callback is about, if it is about one.
 pub(super) fn with_answer<T>(
     guest: &mut Guest<'_>,
-    work: impl FnOnce(Option<&Response>, &mut Guest<'_>) -> T,
+    work: impl FnOnce(Option<&Answer>, &mut Guest<'_>) -> T,
 ) -> T {
     let answer = guest.data_mut().answer.take();
     let result = work(answer.as_ref(), guest);

@@ -9,8 +9,11 @@
 
 mod abi;
 mod call;
+mod calls;
 mod exchange;
 mod exports;
+mod foreign;
+mod grpc;
 mod guest;
 mod host;
 mod hostcalls;
@@ -22,13 +25,14 @@ mod message;
 mod metrics;
 mod pairs;
 pub mod peers;
+pub mod property;
 mod queue;
 mod shared_data;
 mod state;
 mod status;
 
 pub use abi::{AbiError, AbiVersion, Map};
-pub use call::{Call, CallError, CallEvent, CallRef, Callouts, Fields, Response};
+pub use call::{Call, CallError, CallEvent, CallKind, CallRef, Callouts, Fields, Response};
 pub use exchange::{Actions, Carrier, Exchange, Maps, OpenCall, Reply, View, Window};
 pub use exports::WrongExport;
 pub use guest::{Guest, LinkError, Runtime};

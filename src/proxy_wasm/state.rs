@@ -6,8 +6,10 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use wasmtime::{Memory, TypedFunc};
 
-use super::call::{Call, Callouts, Response};
+use super::call::{Answer, Call, Callouts};
+use super::calls::Calls;
 use super::exchange::{Actions, Exchange};
+use super::foreign::Foreign;
 use super::hostcalls::metric::Ids;
 use super::metrics::PluginMetrics;
 use super::queue::SharedQueues;
@@ -91,6 +93,8 @@ pub struct Outbox {
     pub calls: Vec<(u32, Call)>,
     /// Calls that the main thread has sent: its number for them, and their tokens.
     pub sent: Vec<(u64, u32)>,
+    /// Calls of the main thread that are given up.
+    pub cancelled: Vec<u32>,
     /// Metrics have changed.
     pub metrics: bool,
     /// What was asked of streams that are not here: their keys, and the context that asked.
@@ -104,6 +108,7 @@ impl Outbox {
             && self.ready.is_empty()
             && self.calls.is_empty()
             && self.sent.is_empty()
+            && self.cancelled.is_empty()
             && !self.metrics
             && self.asked.is_empty()
     }
@@ -144,14 +149,14 @@ pub(super) struct State {
     /// Carries calls of the root context, on Envoy's main thread.
     pub(super) callouts: Option<Box<dyn Callouts + Send>>,
     /// Calls whose answers are to come.
-    pub(super) calls: HashSet<u32>,
-    /// Counts the HTTP calls of this instance.
-    pub(super) last_call: u32,
+    pub(super) calls: Calls,
     /// The answer that the running callback is about.
-    pub(super) answer: Option<Response>,
+    pub(super) answer: Option<Answer>,
     pub(super) status: LastStatus,
     pub(super) outbox: Outbox,
     pub(super) metrics: Ids,
+    /// What foreign functions keep.
+    pub(super) foreign: Foreign,
     /// Log lines are put together here.
     line: Vec<u8>,
 }
@@ -174,12 +179,12 @@ impl State {
             lent: 0,
             exchange: None,
             callouts: None,
-            calls: HashSet::new(),
-            last_call: 0,
+            calls: Calls::default(),
             answer: None,
             status: LastStatus::default(),
             outbox: Outbox::default(),
             metrics: Ids::default(),
+            foreign: Foreign::default(),
             line: Vec::new(),
         }
     }

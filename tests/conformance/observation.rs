@@ -185,6 +185,7 @@ pub(crate) fn observe(case: &Case, lane: &Lane, outside: &Outside, log: &Log) ->
             .iter()
             .any(|line| line.contains(" wasmplugin.unavailable{"));
     if refused {
+        // What the others of the chain go through afterwards depends on who refuses whom.
         lines.push("load refused".to_owned());
     } else {
         for (index, seen) in outside.clients.iter().enumerate() {
@@ -213,7 +214,11 @@ pub(crate) fn observe(case: &Case, lane: &Lane, outside: &Outside, log: &Log) ->
     }
     for index in 0..case.plugins.len() {
         lines.push(format!("plugin {}:", index + 1));
-        lines.extend(log.of(lane, index));
+        let told = log.of(lane, index);
+        let kept = told.iter().take_while(|line| {
+            !refused || !(line.starts_with("  stream ") || line.starts_with("  > done"))
+        });
+        lines.extend(kept.cloned());
     }
     lines.extend(outside.stats.iter().map(|line| format!("stat {line}")));
     normalise(lane, outside, &mut lines);

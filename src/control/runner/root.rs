@@ -47,7 +47,7 @@ impl Runner {
                 call,
             } => {
                 let sent = match host {
-                    Some(host) => call.lend(|call| host.http_call(call)).ok(),
+                    Some(host) => call.lend(|call| host.call(call)).ok(),
                     None => None,
                 };
                 match sent {
@@ -60,6 +60,12 @@ impl Runner {
                 token,
                 event,
             } => self.answer(address, token, event, config, host),
+            Task::Cancel { address, token } => {
+                let id = self.process.forget_answer(config, address, token);
+                if let (Some(id), Some(host)) = (id, host) {
+                    host.reset(id);
+                }
+            }
         }
     }
 
@@ -126,6 +132,7 @@ impl Runner {
             ready,
             calls,
             sent,
+            cancelled,
             metrics,
             asked,
         } = outbox;
@@ -151,6 +158,9 @@ impl Runner {
             if let Some(config) = config {
                 self.process.expect_answer(config, id, address, token);
             }
+        }
+        for token in cancelled {
+            self.process.post(Task::Cancel { address, token });
         }
         for (stream, context, actions) in asked {
             let letter = Letter {

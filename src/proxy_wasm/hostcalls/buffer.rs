@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::proxy_wasm::abi::BufferType;
+use crate::proxy_wasm::call::Answer;
 use crate::proxy_wasm::exchange::Window;
 use crate::proxy_wasm::host::Direction;
 use crate::proxy_wasm::memory::{self, Guest, Range};
@@ -27,7 +28,12 @@ fn content(guest: &mut Guest<'_>, buffer: u32) -> Hostcall<Content> {
         BufferType::ResponseBody => Direction::Response,
         BufferType::VmConfiguration => return Ok(Content::Vm),
         BufferType::PluginConfiguration if state.configuring => return Ok(Content::Plugin),
-        BufferType::CallResponseBody if state.answer.is_some() => return Ok(Content::Answer),
+        BufferType::CallResponseBody if matches!(state.answer, Some(Answer::Http(_))) => {
+            return Ok(Content::Answer);
+        }
+        BufferType::GrpcMessage if matches!(state.answer, Some(Answer::GrpcMessage(_))) => {
+            return Ok(Content::Answer);
+        }
         BufferType::PluginConfiguration | BufferType::CallResponseBody => {
             return Err(Status::NotFound.into());
         }
@@ -38,6 +44,15 @@ fn content(guest: &mut Guest<'_>, buffer: u32) -> Hostcall<Content> {
     };
     let window = memory::with_exchange(guest, |exchange, _| exchange?.view.body(body));
     Ok(Content::Body(body, window))
+}
+
+/// The body of an HTTP answer, or a gRPC message.
+fn body(answer: &Answer) -> &[u8] {
+    match answer {
+        Answer::Http(answer) => &answer.body,
+        Answer::GrpcMessage(message) => message,
+        Answer::GrpcInitial(_) | Answer::GrpcTrailing(_) => &[],
+    }
 }
 
 pub(in crate::proxy_wasm) fn get_bytes(
@@ -68,7 +83,7 @@ pub(in crate::proxy_wasm) fn get_bytes(
         }
         Content::Answer => {
             return memory::with_answer(guest, |answer, guest| {
-                let body = answer.map_or(&[][..], |answer| &answer.body);
+                let body = answer.map(body).unwrap_or_default();
                 let (start, len) = clip(body.len());
                 let part = body.get(start..start + len).unwrap_or_default();
                 memory::give(guest, part, out_ptr, out_len)
@@ -91,7 +106,7 @@ pub(in crate::proxy_wasm) fn get_status(
 ) -> Hostcall {
     let len = match content(guest, buffer)? {
         Content::Body(_, window) => window.unwrap_or_default().len,
-        Content::Answer => guest.data().answer.as_ref().map_or(0, |a| a.body.len()),
+        Content::Answer => guest.data().answer.as_ref().map_or(0, |a| body(a).len()),
         Content::Plugin => guest.data().plugin.config.len(),
         Content::Vm => guest.data().plugin.vm_config.len(),
         Content::Empty => 0,

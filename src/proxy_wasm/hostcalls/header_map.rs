@@ -37,7 +37,7 @@ pub(in crate::proxy_wasm) fn get_value(
             give(guest, found)
         }),
         MapType::Answer(part) => memory::with_answer(guest, |answer, guest| {
-            let fields = answer.map(|answer| part.of(answer));
+            let fields = answer.and_then(|answer| part.of(answer));
             let fields = fields.ok_or(Status::BadArgument)?;
             let key = key.of(memory::bytes(guest))?;
             let found = fields
@@ -65,7 +65,7 @@ pub(in crate::proxy_wasm) fn get_pairs(
         }),
         MapType::Answer(part) => memory::with_answer(guest, |answer, guest| {
             give_pairs(guest, out_ptr, out_len, |visit| {
-                let fields = answer.map(|answer| part.of(answer));
+                let fields = answer.and_then(|answer| part.of(answer));
                 let fields = fields.into_iter().flatten();
                 fields.for_each(|(name, value)| visit(name, value));
             })

@@ -6,6 +6,8 @@
 
 pub(super) mod buffer;
 pub(super) mod context;
+pub(super) mod foreign;
+pub(super) mod grpc;
 pub(super) mod header_map;
 pub(super) mod http_call;
 pub(super) mod log;

@@ -8,13 +8,6 @@ use crate::telemetry::Level;
 
 /// Name and parameters; all return a status.
 pub(in crate::proxy_wasm) const PENDING: &[(&str, &[Parameter])] = &[
-    ("proxy_set_property", &[I32; 4]),
-    ("proxy_grpc_call", &[I32; 12]),
-    ("proxy_grpc_stream", &[I32; 9]),
-    ("proxy_grpc_send", &[I32; 4]),
-    ("proxy_grpc_close", &[I32]),
-    ("proxy_grpc_cancel", &[I32]),
-    ("proxy_call_foreign_function", &[I32; 6]),
 ];
 
 pub(in crate::proxy_wasm) fn unimplemented(guest: &mut Guest<'_>, name: &'static str) -> Status {

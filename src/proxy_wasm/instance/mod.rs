@@ -8,6 +8,7 @@
 //! What a call leaves to be done elsewhere (a tick to be set, a call to be sent) is in the
 //! [`Outbox`], which the caller empties after each call.
 
+mod answers;
 mod failure;
 mod root;
 mod start;

@@ -3,21 +3,20 @@
 //! Its events run with whatever carries calls on the thread at hand: a stream, or Envoy's main
 //! thread.
 
+use super::answers::{Callback, GrpcCallback, Step, http_steps, stream_steps, unary_steps};
 use super::failure::Failure;
-use super::{Instance, call, size};
+use super::{Instance, call};
 use crate::proxy_wasm::call::{CallEvent, Callouts};
+use crate::proxy_wasm::calls::TokenKind;
 use crate::proxy_wasm::exchange::Exchange;
 use crate::proxy_wasm::state::LastStatus;
 
 /// What carries the calls of root contexts.
 pub type RootHost = Option<Box<dyn Callouts + Send>>;
 
-/// `proxy_get_status` of a call that got no answer: `BROKEN_CONNECTION` of the ABI.
-const BROKEN_CONNECTION: u32 = 11;
-
 impl Instance {
-    /// A call has come to its end. `context` is the stream that carried it, if one did, whose
-    /// exchange is lent.
+    /// Something has happened to a call. `context` is the stream that carries it, if one does,
+    /// whose exchange is lent.
     pub fn on_call(
         &mut self,
         token: u32,
@@ -26,39 +25,84 @@ impl Instance {
         exchange: &mut Option<Box<Exchange>>,
         host: &mut RootHost,
     ) -> Result<(), Failure> {
-        let state = self.store.data_mut();
-        if !state.calls.remove(&token) {
-            return Ok(());
+        for step in self.steps_of(token, event) {
+            let state = self.store.data_mut();
+            if let Some((code, message)) = step.status {
+                state.status = LastStatus { code, message };
+            }
+            state.answer = step.answer;
+            let result = self.tell_of_call(token, step.callback, context, exchange, host);
+            let state = self.store.data_mut();
+            state.answer = None;
+            state.status.message.clear();
+            result?;
+            // A callback may give the call up.
+            if !step.is_last && self.store.data_mut().calls.get(token).is_none() {
+                break;
+            }
         }
-        let (answer, status) = match event {
-            CallEvent::Response(answer) => (Some(answer), None),
-            CallEvent::Lost => (None, Some(BROKEN_CONNECTION)),
-        };
-        let Some(callback) = self.exports.http_call_response.clone() else {
-            return Ok(());
-        };
-        let sizes = answer.as_ref().map_or((0, 0, 0), |answer| {
-            (
-                size(answer.headers.len()),
-                size(answer.body.len()),
-                size(answer.trailers.len()),
-            )
-        });
-        if let Some(code) = status {
-            state.status = LastStatus {
-                code,
-                message: b"reset".to_vec(),
-            };
+        Ok(())
+    }
+
+    fn tell_of_call(
+        &mut self,
+        token: u32,
+        callback: Callback,
+        context: u32,
+        exchange: &mut Option<Box<Exchange>>,
+        host: &mut RootHost,
+    ) -> Result<(), Failure> {
+        let root = self.root;
+        match callback {
+            Callback::HttpResponse([headers, body, trailers]) => {
+                let Some(function) = self.exports.http_call_response.clone() else {
+                    return Ok(());
+                };
+                let parameters = (root, token, headers, body, trailers);
+                self.lend_root(context, exchange, host, |store| {
+                    call(store, &function, parameters, "proxy_on_http_call_response")
+                })
+            }
+            Callback::Grpc(callback, value) => {
+                let (function, name) = match callback {
+                    GrpcCallback::Initial => (
+                        &self.exports.grpc_receive_initial_metadata,
+                        "proxy_on_grpc_receive_initial_metadata",
+                    ),
+                    GrpcCallback::Message => (&self.exports.grpc_receive, "proxy_on_grpc_receive"),
+                    GrpcCallback::Trailing => (
+                        &self.exports.grpc_receive_trailing_metadata,
+                        "proxy_on_grpc_receive_trailing_metadata",
+                    ),
+                    GrpcCallback::Close => (&self.exports.grpc_close, "proxy_on_grpc_close"),
+                };
+                let Some(function) = function.clone() else {
+                    return Ok(());
+                };
+                let parameters = (root, token, value);
+                self.lend_root(context, exchange, host, |store| {
+                    call(store, &function, parameters, name)
+                })
+            }
         }
-        state.answer = answer;
-        let parameters = (self.root, token, sizes.0, sizes.1, sizes.2);
-        let result = self.lend_root(context, exchange, host, |store| {
-            call(store, &callback, parameters, "proxy_on_http_call_response")
-        });
-        let state = self.store.data_mut();
-        state.answer = None;
-        state.status.message.clear();
-        result
+    }
+
+    /// The callbacks that an event of a call comes to.
+    fn steps_of(&mut self, token: u32, event: CallEvent) -> Vec<Step> {
+        let calls = &mut self.store.data_mut().calls;
+        let Some(pending) = calls.get(token) else {
+            return Vec::new();
+        };
+        let steps = match TokenKind::of(token) {
+            Some(TokenKind::Http) => http_steps(pending, event),
+            Some(TokenKind::GrpcCall) => unary_steps(pending, event),
+            Some(TokenKind::GrpcStream) => stream_steps(pending, event),
+            None => Vec::new(),
+        };
+        if steps.last().is_some_and(|step| step.is_last) {
+            calls.remove(token);
+        }
+        steps
     }
 
     /// The tick of the root context.

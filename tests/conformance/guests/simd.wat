@@ -1,0 +1,5 @@
+(module
+  (memory (export "memory") 1)
+  (func (export "proxy_abi_version_0_2_1"))
+  (func (export "malloc") (param i32) (result i32) (i32.const 0))
+  (func (export "use") (result v128) (v128.const i64x2 1 2)))
