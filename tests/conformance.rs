@@ -17,7 +17,9 @@
 mod suite;
 mod support;
 
-use suite::run;
+use std::env;
+
+use suite::{differences, random, run};
 use support::module;
 
 macro_rules! topics {
@@ -52,6 +54,7 @@ topics! {
     failures
     filter_state
     foreign
+    grpc
     headers
     logs
     metrics
@@ -63,4 +66,21 @@ topics! {
     startup
     ticks
     wasi
+}
+
+/// `CONFORMANCE_RANDOM` says how many, `CONFORMANCE_SEED` where to begin.
+#[test]
+fn random_programs() {
+    let number = |name: &str, default: u64| match env::var(name) {
+        Ok(text) => text
+            .parse()
+            .unwrap_or_else(|_| panic!("{name} is no number")),
+        Err(_) => default,
+    };
+    let (seed, count) = (
+        number("CONFORMANCE_SEED", 1),
+        number("CONFORMANCE_RANDOM", 50),
+    );
+    eprintln!("seeds {seed} to {}", seed + count - 1);
+    run::check("random", &random::cases(seed, count), &differences::read());
 }

@@ -628,19 +628,17 @@ impl Stream {
     ///
     /// On the request path the reply takes the way of a response: all plugins that the request
     /// came to see it. Once there is a response, it takes the response's place as it is.
-    fn reply(&mut self, direction: Direction, mut reply: Reply) {
-        reply.prepare();
+    fn reply(&mut self, direction: Direction, reply: Reply) {
+        let Some(exchange) = &mut self.exchange else {
+            return;
+        };
+        exchange.begin_reply(reply);
+        let body = exchange.body_len(Direction::Response);
         if direction == Direction::Response || self.flow(Direction::Response).started {
-            reply.seal();
-            self.close(Effect::Reply(reply));
+            self.send_reply();
             return;
         }
         self.flow_mut(Direction::Request).closed = true;
-        let body = reply.body.len();
-        match &mut self.exchange {
-            Some(exchange) => exchange.reply = Some(reply),
-            None => return,
-        }
         let flow = self.flow_mut(Direction::Response);
         flow.started = true;
         flow.end_with_headers = body == 0;
@@ -656,9 +654,12 @@ impl Stream {
     }
 
     fn send_reply_if_through(&mut self) {
-        if self.flow(Direction::Response).closed || !self.is_through(Direction::Response) {
-            return;
+        if !self.flow(Direction::Response).closed && self.is_through(Direction::Response) {
+            self.send_reply();
         }
+    }
+
+    fn send_reply(&mut self) {
         let reply = self.exchange.as_mut().and_then(|e| e.reply.take());
         if let Some(mut reply) = reply {
             reply.seal();

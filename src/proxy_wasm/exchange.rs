@@ -15,6 +15,7 @@ use smallvec::SmallVec;
 
 use super::abi::Map;
 use super::call::Call;
+use super::grpc::of_http;
 use super::host::{Direction, Host};
 use super::property::States;
 
@@ -84,6 +85,12 @@ impl Maps {
         Self(self.0 | 1 << map as u8)
     }
 
+    /// This set without `maps`.
+    #[must_use]
+    pub const fn without(self, maps: Self) -> Self {
+        Self(self.0 & !maps.0)
+    }
+
     /// Whether `map` is in the set.
     pub const fn contains(self, map: Map) -> bool {
         self.0 & (1 << map as u8) != 0
@@ -123,6 +130,16 @@ impl View {
         }
     }
 
+    /// Takes the request out of sight.
+    pub const fn forget_request(&mut self) {
+        let request = Maps::NONE
+            .with(Map::RequestHeaders)
+            .with(Map::RequestTrailers);
+        self.readable = self.readable.without(request);
+        self.writable = self.writable.without(request);
+        self.request_body = None;
+    }
+
     /// The same, to be set.
     pub const fn body_mut(&mut self, direction: Direction) -> &mut Option<Window> {
         match direction {
@@ -156,29 +173,66 @@ pub struct Reply {
     pub body: Vec<u8>,
     /// `%RESPONSE_CODE_DETAILS%`.
     pub details: Vec<u8>,
+    /// `grpc-status` of the reply to a gRPC request; without one it follows from the status.
+    pub grpc_status: Option<u32>,
+    /// Set when it begins its way back.
+    pub form: Form,
+}
+
+/// What a reply answers, as far as it makes a difference to its form.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Form {
+    /// Status, headers, body.
+    #[default]
+    Plain,
+    /// To a HEAD request: Envoy sends no body.
+    Head,
+    /// To a gRPC request: Envoy makes a header of the body.
+    Grpc,
 }
 
 impl Reply {
     /// Puts in the headers that Envoy gives to a local reply, for plugins to see.
-    pub fn prepare(&mut self) {
+    fn prepare(&mut self, form: Form) {
         const GENERATED: [&[u8]; 2] = [b":status", b"content-length"];
         self.headers
             .retain(|(name, _)| !GENERATED.contains(&name.as_slice()));
+        self.form = form;
+        if form == Form::Grpc {
+            let status = self.grpc_status.unwrap_or(of_http(self.status));
+            let mut headers = vec![
+                (b":status".to_vec(), b"200".to_vec()),
+                (b"content-type".to_vec(), b"application/grpc".to_vec()),
+                (b"grpc-status".to_vec(), status.to_string().into_bytes()),
+            ];
+            if !self.body.is_empty() {
+                headers.push((b"grpc-message".to_vec(), self.body.clone()));
+            }
+            headers.append(&mut self.headers);
+            self.headers = headers;
+            return;
+        }
         let status = self.status.to_string().into_bytes();
-        let mut headers = vec![(b":status".to_vec(), status)];
+        self.headers.insert(0, (b":status".to_vec(), status));
         if !self.body.is_empty() {
             let length = self.body.len().to_string().into_bytes();
-            headers.push((b"content-length".to_vec(), length));
+            self.headers.push((b"content-length".to_vec(), length));
             if find(&self.headers, b"content-type").is_none() {
-                headers.push((b"content-type".to_vec(), b"text/plain".to_vec()));
+                let text = (b"content-type".to_vec(), b"text/plain".to_vec());
+                self.headers.push(text);
             }
         }
-        headers.append(&mut self.headers);
-        self.headers = headers;
     }
 
     /// Takes out what Envoy generates, the status as plugins left it.
     pub fn seal(&mut self) {
+        if self.form == Form::Grpc {
+            // The status of the reply is Envoy's way to that of gRPC, which stands.
+            let generated: [&[u8]; 3] = [b":status", b"content-type", b"grpc-message"];
+            self.headers
+                .retain(|(name, _)| !generated.contains(&name.as_slice()));
+            return;
+        }
         if let Some(status) = find(&self.headers, b":status")
             && let Some(status) = std::str::from_utf8(status)
                 .ok()
@@ -253,6 +307,12 @@ impl<H: Host + ?Sized> Exchange<H> {
         self.stale_route = true;
     }
 
+    /// Whether the route is to be picked anew.
+    #[cfg(test)]
+    pub(super) fn has_stale_route(&self) -> bool {
+        self.stale_route
+    }
+
     /// Picks the route anew if request headers changed. Asked for before anything reads the
     /// route, and when the plugins are through: once for any number of changes.
     pub fn refresh_route(&mut self) {
@@ -321,9 +381,27 @@ impl<H: Host + ?Sized> Exchange<H> {
         self.changed(map);
     }
 
+    /// Makes `reply` the response, with the headers that Envoy will give it.
+    pub fn begin_reply(&mut self, mut reply: Reply) {
+        let header = |name: &[u8]| self.host.header(Map::RequestHeaders, name);
+        let is_grpc = header(b"content-type").is_some_and(|kind| {
+            let rest = kind.strip_prefix(b"application/grpc");
+            rest.is_some_and(|rest| rest.first().is_none_or(|byte| b"+;".contains(byte)))
+        });
+        reply.prepare(if is_grpc {
+            Form::Grpc
+        } else if header(b":method") == Some(b"HEAD") {
+            Form::Head
+        } else {
+            Form::Plain
+        });
+        self.reply = Some(reply);
+    }
+
     /// Bytes of a whole body.
     pub fn body_len(&self, direction: Direction) -> usize {
         match (&self.reply, direction) {
+            (Some(reply), Direction::Response) if reply.form != Form::Plain => 0,
             (Some(reply), Direction::Response) => reply.body.len(),
             _ => self.host.body_len(direction),
         }
@@ -411,16 +489,16 @@ mod tests {
                 (b"x-why".to_vec(), b"no".to_vec()),
             ],
             body: b"denied".to_vec(),
-            details: Vec::new(),
+            ..Reply::default()
         };
-        reply.prepare();
+        reply.prepare(Form::Plain);
         assert_eq!(
             text(&reply.headers),
-            ":status=403 content-length=6 content-type=text/plain x-why=no"
+            ":status=403 x-why=no content-length=6 content-type=text/plain"
         );
         reply.headers[0].1 = b"418".to_vec();
         reply.seal();
         assert_eq!(reply.status, 418);
-        assert_eq!(text(&reply.headers), "content-type=text/plain x-why=no");
+        assert_eq!(text(&reply.headers), "x-why=no content-type=text/plain");
     }
 }

@@ -5,7 +5,7 @@
 //! result of no bytes is pointer 0 and size 0, without a block. The allocator may grow the memory,
 //! so no slice of it lives across [`allocate`].
 
-use wasmtime::{AsContext as _, Caller};
+use wasmtime::{AsContext as _, Caller, Trap};
 
 use super::call::Answer;
 use super::exchange::{Actions, Exchange};
@@ -133,9 +133,16 @@ fn allocate(guest: &mut Guest<'_>, len: usize) -> Hostcall<u32> {
     let result = allocator.call(&mut *guest, len);
     let state = guest.data_mut();
     (state.mode, state.current, state.effective) = before;
-    match result.map_err(HostError::Trap)? {
-        0 => Err(Status::InvalidMemoryAccess.into()),
-        ptr => Ok(ptr),
+    match result {
+        Ok(0) => Err(Status::InvalidMemoryAccess.into()),
+        Ok(ptr) => Ok(ptr),
+        // Past its deadline the guest gets no further.
+        Err(error) if error.downcast_ref() == Some(&Trap::Interrupt) => Err(HostError::Trap(error)),
+        // The callback runs to its end, as in Envoy; then the instance ends.
+        Err(error) => {
+            guest.data_mut().doom.get_or_insert(error);
+            Err(Status::InvalidMemoryAccess.into())
+        }
     }
 }
 

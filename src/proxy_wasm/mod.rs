@@ -30,10 +30,12 @@ mod queue;
 mod shared_data;
 mod state;
 mod status;
+#[cfg(test)]
+mod testing;
 
 pub use abi::{AbiError, AbiVersion, Map};
 pub use call::{Call, CallError, CallEvent, CallKind, CallRef, Callouts, Fields, Response};
-pub use exchange::{Actions, Carrier, Exchange, Maps, OpenCall, Reply, View, Window};
+pub use exchange::{Actions, Carrier, Exchange, Form, Maps, OpenCall, Reply, View, Window};
 pub use exports::WrongExport;
 pub use guest::{Guest, LinkError, Runtime};
 pub use host::{

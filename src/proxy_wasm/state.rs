@@ -154,6 +154,8 @@ pub(super) struct State {
     pub(super) answer: Option<Answer>,
     pub(super) status: LastStatus,
     pub(super) outbox: Outbox,
+    /// The guest's allocator trapped: the running callback is the last.
+    pub(super) doom: Option<wasmtime::Error>,
     pub(super) metrics: Ids,
     /// What foreign functions keep.
     pub(super) foreign: Foreign,
@@ -183,6 +185,7 @@ impl State {
             answer: None,
             status: LastStatus::default(),
             outbox: Outbox::default(),
+            doom: None,
             metrics: Ids::default(),
             foreign: Foreign::default(),
             line: Vec::new(),
@@ -215,7 +218,7 @@ impl State {
         line.extend_from_slice(b"wasm log");
         let is_stream = self.streams.contains_key(&self.effective);
         let name = if is_stream { plugin.name.as_str() } else { "" };
-        let ids = if self.root == 0 {
+        let ids = if self.effective == 0 {
             ["", "", ""]
         } else {
             [name, &plugin.root_id, &plugin.vm_id]

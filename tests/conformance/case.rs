@@ -27,6 +27,10 @@ pub(crate) struct Case {
     /// Envoy's own filter cannot bear it; what is expected stands in the case.
     pub(crate) ours_only: bool,
     pub(crate) expect: Vec<String>,
+    /// Clusters whose requests are not compared.
+    pub(crate) hidden: Vec<String>,
+    /// The text of a case that was made up.
+    pub(crate) source: String,
 }
 
 /// A plugin and its program.
@@ -39,6 +43,8 @@ pub(crate) struct Plugin {
     pub(crate) environment: Vec<(String, String)>,
     pub(crate) vm_id: Option<String>,
     pub(crate) vm_config: Option<String>,
+    /// Without a VM configuration.
+    pub(crate) bare: bool,
     /// `allow_on_headers_stop_iteration`.
     pub(crate) hold_headers: bool,
     pub(crate) capabilities: Vec<String>,
@@ -148,7 +154,7 @@ struct Node {
     children: Vec<Self>,
 }
 
-fn parse(text: &str, topic: &str) -> Result<Vec<Case>, String> {
+pub(crate) fn parse(text: &str, topic: &str) -> Result<Vec<Case>, String> {
     let lines: Vec<_> = text
         .lines()
         .enumerate()
@@ -257,6 +263,7 @@ fn directive(node: &Node, case: &mut Case) -> Result<(), String> {
                     "abi" => plugin.module = format!("probe-{value}"),
                     "module" => value.clone_into(&mut plugin.module),
                     "fail" => value.clone_into(&mut plugin.fail),
+                    "bare" => plugin.bare = true,
                     "hold" => plugin.hold_headers = true,
                     "vm-id" => plugin.vm_id = Some(value.to_owned()),
                     "vm-config" => plugin.vm_config = Some(value.to_owned()),
@@ -293,6 +300,7 @@ fn directive(node: &Node, case: &mut Case) -> Result<(), String> {
         "patience" => case.patience = milliseconds(&first()?)?,
         "limit" => case.limit = Some(first()?.parse().map_err(|_| "a number")?),
         "together" => case.together = true,
+        "hide" => case.hidden = rest,
         "ours-only" => case.ours_only = true,
         "expect" => {
             let lines = node.children.iter().map(|line| line.text.clone());

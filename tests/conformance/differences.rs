@@ -38,9 +38,32 @@ pub(crate) fn read() -> Vec<Difference> {
 }
 
 impl Difference {
-    /// Whether `theirs` and `ours` differ exactly so.
-    pub(crate) fn covers(&self, theirs: &[String], ours: &[String]) -> bool {
-        changes(theirs, ours) == self.lines
+    /// Whether the entry is for every case of `topic`.
+    pub(crate) fn is_rule_of(&self, topic: &str) -> bool {
+        self.case == format!("{topic}/*") || self.case == "*/*"
+    }
+}
+
+/// What is left of `changes` when everything that `rules` and the entry of the case allow is taken
+/// away; or the lines that should be there, and are not.
+pub(crate) fn unexplained(
+    changes: &[String],
+    rules: &[&Difference],
+    own: Option<&Difference>,
+) -> Vec<String> {
+    let allowed = |line: &&String| !rules.iter().any(|rule| rule.lines.contains(line));
+    let left: Vec<_> = changes.iter().filter(allowed).cloned().collect();
+    match own {
+        Some(own) if own.lines == left => Vec::new(),
+        Some(_) if left.is_empty() => {
+            vec!["listed in differences.txt, but there is no difference".to_owned()]
+        }
+        Some(_) => {
+            let mut lines = vec!["not the difference of differences.txt:".to_owned()];
+            lines.extend(left);
+            lines
+        }
+        None => left,
     }
 }
 

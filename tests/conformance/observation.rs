@@ -204,6 +204,7 @@ pub(crate) fn observe(case: &Case, lane: &Lane, outside: &Outside, log: &Log) ->
         lines.extend(access.iter().map(|line| format!("access {line}")));
         let mut servers = vec![("upstream".to_owned(), outside.upstream.clone())];
         servers.extend(outside.callouts.clone());
+        servers.retain(|(name, _)| !case.hidden.contains(name));
         for (name, seen) in servers {
             for (index, seen) in seen.iter().enumerate() {
                 let line = record::text(seen.line.as_bytes());
@@ -245,7 +246,7 @@ fn normalise(lane: &Lane, outside: &Outside, lines: &mut [String]) {
         *line = line
             .replace(&format!("-{}", lane.tag()), "")
             .replace(&lane.tag(), "CASE")
-            .replace(&format!("c{}p", lane.number), "plugin")
+            .replace(&format!("c{:03}p", lane.number), "plugin")
             .replace("wasm_fail_stream", "PLUGIN_FAILED");
         if let Some(at) = line.find("wasmplugin.failed{") {
             let end = line[at..].find('}').map_or(line.len(), |end| at + end + 1);

@@ -1,1 +1,331 @@
-//! Random programs and requests.
+//! Random programs and requests: which plugin calls what in which callback, which pauses, and when
+//! it goes on again.
+//!
+//! A seed makes the text of a case, so that a failing one can be kept. What Envoy's own filter
+//! cannot bear is not made: a plugin resumes only what it has paused, and nothing happens to a
+//! stream that has ended.
+
+use std::fmt::Write as _;
+
+use super::case::{Case, parse};
+
+/// Cases for the seeds from `seed` on.
+pub(crate) fn cases(seed: u64, count: u64) -> Vec<Case> {
+    (seed..seed + count)
+        .map(|seed| {
+            let text = Maker::new(seed).case(seed);
+            let mut cases =
+                parse(&text, "random").unwrap_or_else(|error| panic!("{error}\n{text}"));
+            let mut case = cases.remove(0);
+            case.source = format!("\nthe case:\n{text}");
+            case
+        })
+        .collect()
+}
+
+struct Maker {
+    state: u64,
+    text: String,
+    /// Callouts of the plugin at hand, as branches of its `http_call_response`.
+    branches: Vec<String>,
+    old_abi: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    RequestHeaders,
+    RequestBody,
+    RequestTrailers,
+    ResponseHeaders,
+    ResponseBody,
+    ResponseTrailers,
+    Log,
+    Done,
+}
+
+impl Phase {
+    const ALL: [Self; 8] = [
+        Self::RequestHeaders,
+        Self::RequestBody,
+        Self::RequestTrailers,
+        Self::ResponseHeaders,
+        Self::ResponseBody,
+        Self::ResponseTrailers,
+        Self::Log,
+        Self::Done,
+    ];
+
+    const fn section(self) -> &'static str {
+        match self {
+            Self::RequestHeaders => "request_headers",
+            Self::RequestBody => "request_body",
+            Self::RequestTrailers => "request_trailers",
+            Self::ResponseHeaders => "response_headers",
+            Self::ResponseBody => "response_body",
+            Self::ResponseTrailers => "response_trailers",
+            Self::Log => "log",
+            Self::Done => "done",
+        }
+    }
+
+    const fn is_body(self) -> bool {
+        matches!(self, Self::RequestBody | Self::ResponseBody)
+    }
+
+    const fn is_end(self) -> bool {
+        matches!(self, Self::Log | Self::Done)
+    }
+
+    /// 0 for requests, 1 for responses: so are streams and buffers numbered.
+    const fn direction(self) -> usize {
+        match self {
+            Self::RequestHeaders | Self::RequestBody | Self::RequestTrailers => 0,
+            _ => 1,
+        }
+    }
+}
+
+impl Maker {
+    fn new(seed: u64) -> Self {
+        Self {
+            state: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5851_f42d_4c95_7f2d,
+            text: String::new(),
+            branches: Vec::new(),
+            old_abi: false,
+        }
+    }
+
+    /// SplitMix64.
+    fn next(&mut self) -> u64 {
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.state;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, limit: usize) -> usize {
+        (self.next() % limit as u64) as usize
+    }
+
+    /// In so many cases of a hundred.
+    fn chance(&mut self, percent: usize) -> bool {
+        self.below(100) < percent
+    }
+
+    fn pick<'a>(&mut self, from: &[&'a str]) -> &'a str {
+        from[self.below(from.len())]
+    }
+
+    fn case(mut self, seed: u64) -> String {
+        let _ = writeln!(self.text, "case {seed}\n  patience 2s");
+        let plugins = [1, 1, 1, 1, 2, 2, 2, 3, 3, 4, 5][self.below(11)];
+        for _ in 0..plugins {
+            self.plugin();
+        }
+        for _ in 0..1 + self.below(2) {
+            self.request();
+        }
+        self.answer();
+        self.callout();
+        self.text
+    }
+
+    fn plugin(&mut self) {
+        let abi = self.pick(&["0_2_1", "0_2_1", "0_2_1", "0_2_1", "0_2_0", "0_1_0"]);
+        self.old_abi = abi == "0_1_0";
+        let fail = self.pick(&["close", "close", "open"]);
+        let _ = writeln!(self.text, "  plugin abi={abi} fail={fail}");
+        self.branches.clear();
+        for phase in Phase::ALL {
+            let likely = match phase {
+                // Bodies change their length: none of them may be announced.
+                Phase::ResponseHeaders => 100,
+                _ if phase.is_end() => 30,
+                _ => 55,
+            };
+            if self.chance(likely) {
+                let _ = writeln!(self.text, "    {}:", phase.section());
+                if phase == Phase::ResponseHeaders {
+                    self.text += "      quiet remove 2 \"content-length\"\n";
+                }
+                self.section(phase);
+            }
+        }
+        if !self.branches.is_empty() {
+            self.text += "    http_call_response: get 6 \":status\"; bufstat 4\n";
+            for branch in std::mem::take(&mut self.branches) {
+                self.text += &branch;
+            }
+        }
+    }
+
+    fn section(&mut self, phase: Phase) {
+        for _ in 0..self.below(5) {
+            let call = self.call(phase);
+            if self.chance(15) && phase.is_body() {
+                let _ = writeln!(self.text, "      if $1 > 3 {{ {call} }}");
+            } else {
+                let _ = writeln!(self.text, "      {call}");
+            }
+        }
+        if phase.is_end() {
+            return;
+        }
+        match self.below(100) {
+            0..3 => self.text += "      trap\n",
+            3..8 => {
+                let status = self.pick(&["200", "401", "403", "503"]);
+                let body = self.pick(&["", "denied", "a longer text of a reply"]);
+                let _ = writeln!(
+                    self.text,
+                    "      reply {status} \"details\" \"{body}\" {{x-reply={status}}} -1"
+                );
+            }
+            8..30 => self.pause(phase),
+            30..45 if phase.is_body() => {
+                let action = self.pick(&["1", "1", "2"]);
+                let _ = writeln!(self.text, "      if $2 == 0 {{ ret {action} }}");
+            }
+            45..50 if phase.is_body() => {
+                let action = self.pick(&["1", "2"]);
+                let _ = writeln!(
+                    self.text,
+                    "      if $nth == 1 {{ if $2 == 0 {{ ret {action} }} }}"
+                );
+            }
+            _ => {}
+        }
+    }
+
+    /// Pauses until a callout is answered.
+    fn pause(&mut self, phase: Phase) {
+        let name = phase.section();
+        let call = format!(
+            "http_call %auth% {{\":method\"=GET, \":path\"=\"/{name}\", \":authority\"=a}} \"\" \"\" 5000; set {name} $out; set stream $0"
+        );
+        if phase.is_body() {
+            // A body that trailers follow never says that it ends.
+            let _ = writeln!(self.text, "      if $2 {{ {call}; ret 1 }}\n      ret 1");
+        } else {
+            let action = match phase {
+                Phase::RequestHeaders | Phase::ResponseHeaders => self.pick(&["1", "1", "3", "4"]),
+                _ => "1",
+            };
+            let _ = writeln!(self.text, "      {call}; ret {action}");
+        }
+        let mut branch = format!("      if $1 == ${name} {{ effective $stream");
+        for _ in 0..self.below(3) {
+            let call = self.call(phase);
+            let _ = write!(branch, "; {call}");
+        }
+        let resume = match (self.old_abi, phase.direction()) {
+            (true, 0) => "resume_request",
+            (true, _) => "resume_response",
+            (false, 0) => "resume 0",
+            (false, _) => "resume 1",
+        };
+        let _ = writeln!(branch, "; {resume} }}");
+        self.branches.push(branch);
+    }
+
+    fn call(&mut self, phase: Phase) -> String {
+        let direction = phase.direction();
+        let headers = 2 * direction;
+        let map = match self.below(6) {
+            0 => self.pick(&["0", "1", "2", "3", "5", "7"]).to_owned(),
+            1 => (headers + 1).to_string(),
+            _ => headers.to_string(),
+        };
+        let name = self.pick(&["x-one", "x-two", "x-three", "X-Upper", "x-none"]);
+        let value = self.pick(&["a", "bb", "a b c", "0123456789"]);
+        match self.below(24) {
+            0 | 1 => format!("get {map} \"{name}\""),
+            2 | 3 => format!("add {map} \"{name}\" \"{value}\""),
+            4 | 5 => format!("replace {map} \"{name}\" \"{value}\""),
+            6 => format!("remove {map} \"{name}\""),
+            7 => format!("pairs {map}"),
+            8 => format!("size {map}"),
+            9 | 10 => format!("buf {direction} {} {}", self.below(6), self.below(40)),
+            11 => format!("bufstat {direction}"),
+            12..15 if phase.is_body() => {
+                let form = self.pick(&["0 0", "0 2", "0 0xffffffff", "0xffffffff 0", "1 0"]);
+                let text = self.pick(&["<", "more", "", "0123456789"]);
+                format!("setbuf {direction} {form} \"{text}\"")
+            }
+            12..15 => format!("setbuf {direction} 0 0 \"x\""),
+            15 | 16 => {
+                let path = self.pick(&[
+                    "request.path",
+                    "request.method",
+                    "request.headers.x-one",
+                    "response.code",
+                    "response.headers.x-one",
+                    "plugin_name",
+                    "xds.route_name",
+                    "response.code_details",
+                ]);
+                format!("prop p\"{path}\"")
+            }
+            17 => "setprop \"shared\" $0".to_owned(),
+            18 => "prop \"shared\"".to_owned(),
+            19 => format!("share \"%case%\" \"{value}\"; shared \"%case%\""),
+            20 => format!(
+                "define 0 \"%plugin%\"; set m $out; increment $m {}; metric $m",
+                self.below(4)
+            ),
+            21 => format!("log {} \"{value}\"", self.below(7)),
+            22 => "effective 1; get 0 \":path\"; effective $0".to_owned(),
+            _ => format!("add {headers} \"x-%plugin%\" $nth"),
+        }
+    }
+
+    fn headers(&mut self) {
+        for name in ["x-one", "x-two", "x-three"] {
+            if self.chance(40) {
+                let value = self.pick(&["1", "two", "three words here"]);
+                let _ = writeln!(self.text, "    {name}: {value}");
+            }
+        }
+    }
+
+    fn body(&mut self) {
+        for index in 0..self.below(4) {
+            if index > 0 {
+                self.text += "    wait 70ms\n";
+            }
+            let text = self.pick(&["one", "second", "the third", "0123456789"]);
+            let times = self.pick(&["1", "1", "1", "30"]);
+            let _ = writeln!(self.text, "    body \"{text}\"*{times}");
+        }
+        if self.chance(25) {
+            self.text += "    trailer x-one: trailer\n";
+        }
+    }
+
+    fn request(&mut self) {
+        let version = self.pick(&["", "", " h2"]);
+        if self.chance(30) {
+            let method = self.pick(&["GET", "HEAD", "DELETE"]);
+            let _ = writeln!(self.text, "  request {method} /path?query{version}");
+            self.headers();
+        } else {
+            let _ = writeln!(self.text, "  request POST /path{version} chunked");
+            self.headers();
+            self.body();
+        }
+    }
+
+    fn answer(&mut self) {
+        let version = self.pick(&["", "", " h2"]);
+        let status = self.pick(&["200", "200", "200", "404", "503"]);
+        let _ = writeln!(self.text, "  answer{version} chunked {status}");
+        self.headers();
+        self.body();
+    }
+
+    fn callout(&mut self) {
+        let status = self.pick(&["200", "200", "403"]);
+        let _ = writeln!(self.text, "  callout auth {status}\n    body \"checked\"");
+    }
+}

@@ -209,9 +209,8 @@ async fn write_http1(
     let head = format!("HTTP/1.1 {} {reason}\r\n", answer.word());
     let mut answer = answer.clone();
     if line.starts_with("HEAD ") {
-        answer
-            .steps
-            .retain(|step| !matches!(step, super::case::Step::Body(_)));
+        answer.steps.clear();
+        answer.chunked = false;
     } else if answer.steps.is_empty() && !answer.has("content-length") && answer.word() != "204" {
         answer
             .headers

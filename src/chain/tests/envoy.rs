@@ -190,6 +190,7 @@ impl Envoy {
                         self.trace.say("cut");
                     }
                 }
+                Effect::ResetCall(id) => self.trace.say(format!("reset-call:{id}")),
                 Effect::Reset { details } => {
                     self.answers += 1;
                     assert_eq!(details, "wasm_close_stream");

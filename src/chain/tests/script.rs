@@ -260,7 +260,7 @@ fn reply_of(word: &str) -> Reply {
             .get(1)
             .map(|body| body.as_bytes().to_vec())
             .unwrap_or_default(),
-        details: Vec::new(),
+        ..Reply::default()
     }
 }
 

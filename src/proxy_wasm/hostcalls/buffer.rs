@@ -27,7 +27,10 @@ fn content(guest: &mut Guest<'_>, buffer: u32) -> Hostcall<Content> {
         BufferType::RequestBody => Direction::Request,
         BufferType::ResponseBody => Direction::Response,
         BufferType::VmConfiguration => return Ok(Content::Vm),
-        BufferType::PluginConfiguration if state.configuring => return Ok(Content::Plugin),
+        // The call that is being made is the configuration.
+        BufferType::PluginConfiguration | BufferType::CallData if state.configuring => {
+            return Ok(Content::Plugin);
+        }
         BufferType::CallResponseBody if matches!(state.answer, Some(Answer::Http(_))) => {
             return Ok(Content::Answer);
         }

@@ -85,6 +85,8 @@ pub(in crate::proxy_wasm) fn increment(guest: &mut Guest<'_>, id: u32, offset: i
 
 /// Sets a gauge, adds to a counter, records in a histogram.
 pub(in crate::proxy_wasm) fn record(guest: &mut Guest<'_>, id: u32, value: u64) -> Hostcall {
+    // Of an id that cannot be, only this call says that it is not there.
+    kind(id).map_err(|_| Status::NotFound)?;
     let state = guest.data_mut();
     state.metrics.find(id)?.record(value);
     state.outbox.metrics = true;

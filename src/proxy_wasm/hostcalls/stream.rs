@@ -23,6 +23,12 @@ pub(in crate::proxy_wasm) fn continue_stream(guest: &mut Guest<'_>, stream: u32)
                 stream_type::REQUEST => actions.resume_request = true,
                 _ => actions.resume_response = true,
             });
+            // Whichever way it goes on: the request is out of the guest's hands.
+            memory::with_exchange(guest, |exchange, _| {
+                if let Some(exchange) = exchange {
+                    exchange.view.forget_request();
+                }
+            });
             Ok(())
         }
         // An HTTP stream has no such thing to continue.
@@ -73,7 +79,7 @@ pub(in crate::proxy_wasm) fn send_local_response(
     body_len: u32,
     headers_ptr: u32,
     headers_len: u32,
-    _grpc_status: u32,
+    grpc_status: u32,
 ) -> Hostcall {
     let details = Range::check(guest, details_ptr, details_len)?;
     let body = Range::check(guest, body_ptr, body_len)?;
@@ -92,6 +98,9 @@ pub(in crate::proxy_wasm) fn send_local_response(
         headers: headers.into_iter().map(own).collect(),
         body: body.of(memory)?.to_vec(),
         details: details.collect(),
+        // What is no status of gRPC is none: SDKs pass -1.
+        grpc_status: (grpc_status <= 16).then_some(grpc_status),
+        ..Reply::default()
     };
     memory::ask(guest, |actions| match &mut actions.reply {
         Some(first) => first.details = reply.details,

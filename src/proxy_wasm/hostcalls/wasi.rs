@@ -62,16 +62,28 @@ pub(in crate::proxy_wasm) const CONSTANT: &[(&str, &[Parameter], u32)] = &[
         &[I32, I32, I32, I32, I32, I64, I64, I32, I32],
         errno::NOENT,
     ),
-    ("path_readlink", &[I32; 6], errno::NOTSUP),
     ("path_remove_directory", &[I32; 3], errno::NOTSUP),
     ("path_rename", &[I32; 6], errno::NOTSUP),
     ("path_symlink", &[I32; 5], errno::NOTSUP),
     ("path_unlink_file", &[I32; 3], errno::NOTSUP),
-    ("sock_accept", &[I32; 3], errno::NOTSUP),
-    ("sock_recv", &[I32; 6], errno::NOTSUP),
-    ("sock_send", &[I32; 5], errno::NOTSUP),
     ("sock_shutdown", &[I32; 2], errno::NOTSUP),
 ];
+
+/// Functions that are not supported and say of their result that it is 0: name, parameters, which of
+/// these points to the result.
+pub(in crate::proxy_wasm) const WITHOUT_RESULT: &[(&str, &[Parameter], usize)] = &[
+    ("path_readlink", &[I32; 6], 5),
+    ("sock_accept", &[I32; 3], 2),
+    ("sock_recv", &[I32; 6], 4),
+    ("sock_send", &[I32; 5], 4),
+];
+
+/// What `WITHOUT_RESULT` answers.
+pub(in crate::proxy_wasm) fn without_result(guest: &mut Guest<'_>, out: u32) -> u32 {
+    // Also where there is no such memory.
+    let _written = memory::write_u32(guest, out, 0);
+    errno::NOTSUP
+}
 
 /// Functions that answer by their file descriptor alone: 0 for standard output and error.
 pub(in crate::proxy_wasm) const BY_DESCRIPTOR: &[(&str, &[Parameter])] = &[
@@ -154,10 +166,11 @@ fn line(guest: &mut Guest<'_>, parts: u32, count: u32) -> Hostcall<Option<Vec<u8
         let at = parts.saturating_add(i.saturating_mul(8));
         let ptr = read_u32(guest, at)?;
         let len = read_u32(guest, at.saturating_add(4))?;
-        if line.len().saturating_add(len as usize) > MAX_LINE {
+        let part = memory::block(guest, ptr, len as usize)?;
+        if line.len().saturating_add(part.len()) > MAX_LINE {
             return Ok(None);
         }
-        line.extend_from_slice(memory::block(guest, ptr, len as usize)?);
+        line.extend_from_slice(part);
     }
     Ok(Some(line))
 }
@@ -270,8 +283,10 @@ pub(in crate::proxy_wasm) fn random_get(
     ptr: u32,
     len: u32,
 ) -> wasmtime::Result<u32> {
-    if len > MAX_RANDOM {
-        return Ok(errno::INVAL);
+    match len {
+        0 => return Ok(errno::SUCCESS),
+        1..=MAX_RANDOM => {}
+        _ => return Ok(errno::INVAL),
     }
     let filled = memory::block(guest, ptr, len as usize).map(|block| {
         if getrandom::fill(block).is_ok() {
@@ -296,7 +311,9 @@ pub(in crate::proxy_wasm) fn fd_fdstat_get(
     if let Some(rights) = stat.get_mut(8) {
         *rights = 64;
     }
-    errno(memory::write(guest, out, &stat).map(|()| errno::SUCCESS))
+    // Where it cannot be written is not told, as in Envoy.
+    let _written = memory::write(guest, out, &stat);
+    Ok(errno::SUCCESS)
 }
 
 pub(in crate::proxy_wasm) fn fd_tell(

@@ -127,9 +127,12 @@ fn call<P: WasmParams, R: WasmResults>(
     name: &'static str,
 ) -> Result<R, Failure> {
     store.data_mut().limiter.forget_refusal();
-    function
-        .call(&mut *store, parameters)
-        .map_err(|error| Failure::new(&error, name, store.data().limiter.refused()))
+    let result = function.call(&mut *store, parameters);
+    let result = match store.data_mut().doom.take() {
+        Some(error) => Err(error),
+        None => result,
+    };
+    result.map_err(|error| Failure::new(&error, name, store.data().limiter.refused()))
 }
 
 /// A size as the ABI counts it. Nothing that guests are told of reaches 4 GiB.

@@ -65,6 +65,15 @@ pub(super) fn is_container(path: &[&[u8]]) -> bool {
     }
 }
 
+pub(super) fn has_container(exchange: &Exchange, source: Source, path: &[&[u8]]) -> bool {
+    let host = exchange.host();
+    exists(host, source)
+        && match path {
+            [field, name] if *field == VALUES => has_namespace(host, source, name),
+            _ => true,
+        }
+}
+
 /// Follows `path` into a value: lists are all that can be entered.
 fn within<'a>(value: Value<'a>, path: &[&[u8]]) -> Hostcall<Value<'a>> {
     match (value, path) {

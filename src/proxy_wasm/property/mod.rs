@@ -16,7 +16,7 @@ pub(super) use value::{NoWireForm, Value};
 
 use super::abi::Map;
 use super::exchange::Exchange;
-use super::host::{Host as _, Source};
+use super::host::Source;
 use super::state::Plugin;
 use super::status::{Hostcall, Status};
 
@@ -72,6 +72,17 @@ pub(super) fn is_container(path: &[&[u8]]) -> bool {
             metadata_source(name).is_some() && metadata::is_container(rest)
         }
         path => is_bare_container(path),
+    }
+}
+
+/// Whether the container that `path` leads to is there. Header maps always are: one that does not
+/// exist is an empty one.
+pub(super) fn has_container(exchange: &Exchange, path: &[&[u8]]) -> bool {
+    match path {
+        [b"metadata", rest @ ..] => metadata::has_container(exchange, Source::Dynamic, rest),
+        [b"xds", name, rest @ ..] => metadata_source(name)
+            .is_some_and(|source| metadata::has_container(exchange, source, rest)),
+        _ => true,
     }
 }
 

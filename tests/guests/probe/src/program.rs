@@ -28,7 +28,7 @@
 //!
 //! Values: numbers (`7`, `-1`, `0xff`), `"text"` with `\n \r \t \0 \\ \" \xHH`, `p"a.b"` with dots as
 //! NUL, `"x"*1000`, `{name=value, "name"="value"}` as pairs, `["a" $b 3]` as parts, `le32:7`,
-//! `le64:7` as bytes, `@7,4` as a pointer and a length as they are, `$name` as a variable. Each
+//! `le64:7` as bytes, `int:$x` as the number that such bytes are, `@7,4` as a pointer and a length as they are, `$name` as a variable. Each
 //! callback has `$0`, `$1`, ... (its parameters), `$nth` (which such callback of the context),
 //! `$stream` (which stream of the plugin), `$status` and `$out` (of the last call; `$out2` is the
 //! second result). `out=7` as an argument puts 7 where pointers to results go.
@@ -51,6 +51,7 @@ pub enum Term {
     Variable(String),
     Parts(Vec<Term>),
     Little(usize, Box<Term>),
+    Number(Box<Term>),
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -370,6 +371,7 @@ impl Reader<'_> {
                 Value::Bytes(bytes)
             }
             b'l' if self.take("le32:") => return Ok(Term::Little(4, Box::new(self.term()?))),
+            b'i' if self.take("int:") => return Ok(Term::Number(Box::new(self.term()?))),
             b'l' if self.take("le64:") => return Ok(Term::Little(8, Box::new(self.term()?))),
             _ => Value::Number(self.number()?),
         };

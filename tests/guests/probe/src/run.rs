@@ -365,6 +365,7 @@ impl<'a> Frame<'a> {
                     .unwrap_or(Value::Number(0))
             }
             Term::Parts(terms) => Value::Parts(terms.iter().map(|term| self.value(term)).collect()),
+            Term::Number(term) => Value::Number(number(&self.value(term))),
             Term::Little(size, term) => {
                 let bytes = number(&self.value(term)).to_le_bytes();
                 Value::Bytes(bytes[..*size].to_vec())
