@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use wasmplugin_host::chain::{Filter, Stream};
-use wasmplugin_host::control::{Letter, PluginSet, Process, Threads};
+use wasmplugin_host::control::{Letter, PluginSet, Process, Task, Threads};
 use wasmplugin_host::plugin::{self, PhaseSet, Plan};
 use wasmplugin_host::proxy_wasm::{
     AbiVersion, Attributes, Bodies, Callouts, Direction, Exchange, FilterState, Headers, Map,
@@ -48,7 +48,11 @@ struct Alone;
 impl Threads for Alone {
     fn wake_main_thread(&self) {}
 
-    fn send_to_stream(&self, _: u64, _: Letter) {}
+    fn send_to_stream(&self, _: u32, _: u64, _: Letter) {}
+
+    fn send_to_worker(&self, _: u32, task: Task) -> Result<(), Task> {
+        Err(task)
+    }
 }
 
 /// A stream with headers alone.

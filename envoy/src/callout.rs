@@ -40,7 +40,10 @@ impl Target {
         headers: &mut [ModuleHttpHeader],
     ) -> Result<u64, CallError> {
         let mut id = 0;
-        let (cluster, body) = (ModuleBuffer::new(call.cluster), ModuleBuffer::new(call.body));
+        let (cluster, body) = (
+            ModuleBuffer::new(call.cluster),
+            ModuleBuffer::new(call.body),
+        );
         let (array, count, timeout) = (headers.as_mut_ptr(), headers.len(), call.timeout.into());
         // SAFETY: see `Target`.
         let result = unsafe {
@@ -77,7 +80,10 @@ impl Target {
         end: bool,
     ) -> Result<u64, CallError> {
         let mut id = 0;
-        let (cluster, body) = (ModuleBuffer::new(call.cluster), ModuleBuffer::new(call.body));
+        let (cluster, body) = (
+            ModuleBuffer::new(call.cluster),
+            ModuleBuffer::new(call.body),
+        );
         let (array, count, timeout) = (headers.as_mut_ptr(), headers.len(), call.timeout.into());
         // SAFETY: see `Target`.
         let result = unsafe {

@@ -133,6 +133,11 @@ impl Config {
         }
     }
 
+    /// What all entries share.
+    pub(crate) const fn process(&self) -> &Arc<Process> {
+        &self.process
+    }
+
     /// The plugins of this entry, in order.
     pub(crate) fn filters(&self) -> &[Arc<dyn Filter>] {
         &self.filters

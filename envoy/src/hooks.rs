@@ -87,10 +87,16 @@ extern "C" fn envoy_dynamic_module_on_http_filter_config_http_callout_done(
     body_chunks: *mut EnvoyBuffer,
     body_chunks_size: usize,
 ) {
-    on_config_call("http_filter_config_http_callout_done", envoy, config, id, || {
-        // SAFETY: this hook's arguments.
-        unsafe { callout::event(result, headers, headers_size, body_chunks, body_chunks_size) }
-    });
+    on_config_call(
+        "http_filter_config_http_callout_done",
+        envoy,
+        config,
+        id,
+        || {
+            // SAFETY: this hook's arguments.
+            unsafe { callout::event(result, headers, headers_size, body_chunks, body_chunks_size) }
+        },
+    );
 }
 
 #[unsafe(no_mangle)]
@@ -166,7 +172,7 @@ extern "C" fn envoy_dynamic_module_on_http_filter_scheduled(
     _event: u64,
 ) {
     // SAFETY: a stream that is open.
-    unsafe { Stream::of(stream) }.on_letters();
+    unsafe { Stream::of(stream) }.on_mail();
 }
 
 /// The hooks that a message passes through in one direction.
@@ -273,7 +279,9 @@ macro_rules! call_parts {
 
         #[unsafe(no_mangle)]
         extern "C" fn $complete(envoy: $envoy, module: $module, id: u64) {
-            $on_call(stringify!($complete), envoy, module, id, || CallEvent::Complete);
+            $on_call(stringify!($complete), envoy, module, id, || {
+                CallEvent::Complete
+            });
         }
 
         #[unsafe(no_mangle)]

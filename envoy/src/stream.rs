@@ -19,7 +19,7 @@ use crate::callout;
 use crate::config::Config;
 use crate::guard::guard;
 use crate::host::{self, EnvoyStream};
-use crate::threads::{Mailbox, threads};
+use crate::threads::{Mail, Mailbox, threads};
 
 /// Details of a stream that a bug of ours has ended.
 const INTERNAL_ERROR: &[u8] = b"wasmplugin.internal_error";
@@ -28,6 +28,7 @@ const INTERNAL_ERROR: &[u8] = b"wasmplugin.internal_error";
 #[derive(Debug)]
 pub(crate) struct Stream {
     filter: FilterEnvoyPtr,
+    worker: u32,
     /// Outlives its streams.
     config: NonNull<Config>,
     machine: RefCell<chain::Stream>,
@@ -57,6 +58,7 @@ impl Stream {
         let machine = chain::Stream::new(config.filters(), worker, Box::new(Exchange::new(stream)));
         Rc::into_raw(Rc::new(Self {
             filter,
+            worker,
             config: NonNull::from_ref(config),
             machine: RefCell::new(machine),
             broken: Cell::new(false),
@@ -120,26 +122,32 @@ impl Stream {
     }
 
     /// Something has happened to a call that this stream carries.
-    pub(crate) fn on_call(
-        self: &Rc<Self>,
-        name: &str,
-        id: u64,
-        event: impl FnOnce() -> CallEvent,
-    ) {
+    pub(crate) fn on_call(self: &Rc<Self>, name: &str, id: u64, event: impl FnOnce() -> CallEvent) {
         self.run(name, (), |machine| machine.on_call(id, event()));
     }
 
-    /// There are letters.
-    pub(crate) fn on_letters(self: &Rc<Self>) {
-        let letters = match &*self.mailbox.borrow() {
+    /// There is mail.
+    pub(crate) fn on_mail(self: &Rc<Self>) {
+        let mail = match &*self.mailbox.borrow() {
             Some(mailbox) => mailbox.take(),
             None => return,
         };
-        for letter in letters {
-            self.run("http_filter_scheduled", (), |machine| {
-                machine.on_actions(letter.instance, letter.context, letter.actions);
-            });
+        for mail in mail {
+            match mail {
+                Mail::Letter(letter) => self.run("http_filter_scheduled", (), |machine| {
+                    machine.on_actions(letter.instance, letter.context, letter.actions);
+                }),
+                Mail::Task(task) => guard("http_filter_scheduled", (), || {
+                    self.config().process().run_on_worker(task);
+                    peers::settle();
+                }),
+            }
         }
+    }
+
+    fn config(&self) -> &Config {
+        // SAFETY: a configuration outlives its streams.
+        unsafe { self.config.as_ref() }
     }
 
     pub(crate) fn complete(self: &Rc<Self>) {
@@ -152,8 +160,8 @@ impl Stream {
                     machine.complete();
                 }
                 self.be_reachable(false);
-                // SAFETY: a configuration outlives its streams; in a hook of this one.
-                unsafe { self.config.as_ref().on_stream_end(self.filter) };
+                // SAFETY: in a hook of this stream.
+                unsafe { self.config().on_stream_end(self.filter) };
                 peers::settle();
             });
         }
@@ -207,12 +215,18 @@ impl Stream {
             let peer: Rc<dyn Peer> = Rc::<Self>::clone(self);
             peers::put(key, peer);
             // SAFETY: in a hook of this stream.
-            let mailbox = unsafe { threads().add_stream(key, self.filter) };
+            let mailbox = unsafe { threads().add_stream(self.worker, key, self.filter) };
             *self.mailbox.borrow_mut() = mailbox;
         } else {
             peers::remove(key);
-            threads().remove_stream(key);
-            *self.mailbox.borrow_mut() = None;
+            threads().remove_stream(self.worker, key);
+            let mailbox = self.mailbox.borrow_mut().take();
+            // Mail that came too late: what is for the worker finds another way.
+            for mail in mailbox.into_iter().flat_map(|mailbox| mailbox.take()) {
+                if let Mail::Task(task) = mail {
+                    self.config().process().send_again(task);
+                }
+            }
         }
     }
 

@@ -1,14 +1,15 @@
 //! The ways to Envoy's threads from others: its schedulers.
 //!
 //! The main thread is reached through the scheduler of any filter configuration that lives; a
-//! stream through its own, which is there while the stream is paused.
+//! stream through its own, which is there while the stream is paused; a worker through any of its
+//! paused streams.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
-use wasmplugin_host::control::{Letter, Threads};
+use wasmplugin_host::control::{Letter, Task, Threads};
 
 use crate::abi::*;
 
@@ -18,11 +19,15 @@ pub(crate) struct EnvoyThreads {
     configs: Mutex<Vec<(u64, ConfigScheduler)>>,
     /// The main thread was woken and has not come yet.
     is_woken: AtomicBool,
-    mailboxes: [Mutex<HashMap<u64, Arc<Mailbox>>>; SHARDS],
+    /// Those of each worker apart, so that workers do not meet at their lock.
+    mailboxes: [Mutex<Mailboxes>; WORKERS],
 }
 
-/// Parts of the map of mailboxes, so that workers rarely meet at its lock.
-const SHARDS: usize = 16;
+/// The most workers that are told apart in [`EnvoyThreads`]; more share, which is as right.
+const WORKERS: usize = 128;
+
+/// Mailboxes of paused streams, by worker and key.
+type Mailboxes = BTreeMap<(u32, u64), Arc<Mailbox>>;
 
 /// Ours.
 pub(crate) fn threads() -> &'static Arc<EnvoyThreads> {
@@ -54,7 +59,16 @@ impl Drop for ConfigScheduler {
 #[derive(Debug)]
 pub(crate) struct Mailbox {
     scheduler: FilterSchedulerPtr,
-    letters: Mutex<Vec<Letter>>,
+    mail: Mutex<Vec<Mail>>,
+}
+
+/// What is sent to a stream.
+#[derive(Debug)]
+pub(crate) enum Mail {
+    /// For the stream.
+    Letter(Letter),
+    /// For its worker.
+    Task(Task),
 }
 
 // SAFETY: Envoy lets any thread commit to and delete a scheduler.
@@ -63,9 +77,17 @@ unsafe impl Send for Mailbox {}
 unsafe impl Sync for Mailbox {}
 
 impl Mailbox {
-    /// The letters so far.
-    pub(crate) fn take(&self) -> Vec<Letter> {
-        std::mem::take(&mut *self.letters.lock())
+    /// The mail so far.
+    pub(crate) fn take(&self) -> Vec<Mail> {
+        std::mem::take(&mut *self.mail.lock())
+    }
+
+    fn send(&self, mail: Mail) {
+        self.mail.lock().push(mail);
+        // SAFETY: it lives as long as the mailbox; any thread.
+        unsafe {
+            envoy_dynamic_module_callback_http_filter_scheduler_commit(self.scheduler, 0);
+        }
     }
 }
 
@@ -127,13 +149,14 @@ impl EnvoyThreads {
         }
     }
 
-    /// Gives the stream `key` a mailbox.
+    /// Gives the stream `key` of `worker` a mailbox.
     ///
     /// # Safety
     ///
     /// In a hook of `filter`, on its worker.
     pub(crate) unsafe fn add_stream(
         &self,
+        worker: u32,
         key: u64,
         filter: FilterEnvoyPtr,
     ) -> Option<Arc<Mailbox>> {
@@ -144,20 +167,24 @@ impl EnvoyThreads {
         }
         let mailbox = Arc::new(Mailbox {
             scheduler,
-            letters: Mutex::default(),
+            mail: Mutex::default(),
         });
-        self.shard(key)?.lock().insert(key, Arc::clone(&mailbox));
+        self.of(worker)?
+            .lock()
+            .insert((worker, key), Arc::clone(&mailbox));
         Some(mailbox)
     }
 
-    /// Takes the mailbox of the stream `key` away.
-    pub(crate) fn remove_stream(&self, key: u64) {
-        let removed = self.shard(key).and_then(|shard| shard.lock().remove(&key));
+    /// Takes the mailbox of the stream `key` away. Mail may still be in it.
+    pub(crate) fn remove_stream(&self, worker: u32, key: u64) {
+        let removed = self
+            .of(worker)
+            .and_then(|mailboxes| mailboxes.lock().remove(&(worker, key)));
         drop(removed);
     }
 
-    fn shard(&self, key: u64) -> Option<&Mutex<HashMap<u64, Arc<Mailbox>>>> {
-        self.mailboxes.get(usize::try_from(key).ok()? % SHARDS)
+    fn of(&self, worker: u32) -> Option<&Mutex<Mailboxes>> {
+        self.mailboxes.get(usize::try_from(worker).ok()? % WORKERS)
     }
 }
 
@@ -168,16 +195,28 @@ impl Threads for EnvoyThreads {
         }
     }
 
-    fn send_to_stream(&self, key: u64, letter: Letter) {
-        let mailbox = self
-            .shard(key)
-            .and_then(|shard| shard.lock().get(&key).cloned());
+    fn send_to_stream(&self, worker: u32, key: u64, letter: Letter) {
+        let mailbox = self.of(worker).and_then(|mailboxes| {
+            let mailboxes = mailboxes.lock();
+            mailboxes.get(&(worker, key)).cloned()
+        });
         if let Some(mailbox) = mailbox {
-            mailbox.letters.lock().push(letter);
-            // SAFETY: it lives as long as the mailbox; any thread.
-            unsafe {
-                envoy_dynamic_module_callback_http_filter_scheduler_commit(mailbox.scheduler, 0);
+            mailbox.send(Mail::Letter(letter));
+        }
+    }
+
+    fn send_to_worker(&self, worker: u32, task: Task) -> Result<(), Task> {
+        let Some(mailboxes) = self.of(worker) else {
+            return Err(task);
+        };
+        // Under the lock: a stream takes its mailbox away before it looks for the last mail.
+        let mailboxes = mailboxes.lock();
+        match mailboxes.range((worker, 0)..=(worker, u64::MAX)).next() {
+            Some((_, mailbox)) => {
+                mailbox.send(Mail::Task(task));
+                Ok(())
             }
+            None => Err(task),
         }
     }
 }

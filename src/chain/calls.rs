@@ -38,7 +38,16 @@ impl Stream {
         let index = self.index_of(instance, context)?;
         let view = self.view(index, None);
         self.prepare(index, view, Carrier::Stream);
-        self.exchange.take()
+        let mut exchange = self.exchange.take()?;
+        let resumes = |actions: &Actions| actions.resume_request || actions.resume_response;
+        if self
+            .asked
+            .iter()
+            .any(|(of, actions)| *of == index && resumes(actions))
+        {
+            exchange.view.forget_request();
+        }
+        Some(exchange)
     }
 
     /// The exchange that was lent comes back. What was asked of the stream waits for

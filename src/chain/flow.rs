@@ -56,8 +56,9 @@ pub(super) enum End {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Lane {
     pub(super) headers: Headers,
-    /// It has paused at headers at some time.
-    pub(super) paused_headers: bool,
+    /// It goes on seeing the headers after they have passed: Envoy's host forgets to hide a
+    /// response that was paused, and a request whose body let the headers pass.
+    pub(super) shows_headers: bool,
     pub(super) body: Body,
     /// Bytes of the body that wait here.
     pub(super) held: usize,

@@ -275,7 +275,7 @@ impl Stream {
                 None => lane.headers = Headers::Passed,
                 Some(hold) => {
                     lane.headers = Headers::Held(hold);
-                    lane.paused_headers = true;
+                    lane.shows_headers = direction == Direction::Response;
                     return;
                 }
             }
@@ -320,6 +320,7 @@ impl Stream {
                     bytes = here;
                     if lane.headers != Headers::Passed {
                         lane.headers = Headers::Passed;
+                        lane.shows_headers = true;
                         self.pass_headers(direction, self.position(direction, index) + 1);
                     }
                     if self.flow(direction).closed {
@@ -448,7 +449,7 @@ impl Stream {
             lane,
             Lane {
                 headers: Headers::Passed,
-                paused_headers: lane.paused_headers,
+                shows_headers: lane.shows_headers,
                 ..Lane::default()
             },
         );
@@ -694,11 +695,13 @@ impl Stream {
             let lane = stage.lanes.of(direction);
             let is_current = event.is_some_and(|event| direction_of(event) == direction);
             let at_headers = is_current && matches!(event, Some(Event::Headers { .. }))
-                || matches!(lane.headers, Headers::Held(_))
-                // A response that was paused once shows its headers to the end.
-                || is_current && direction == Direction::Response && lane.paused_headers;
-            if at_headers {
+                || matches!(lane.headers, Headers::Held(_));
+            let saw_headers = is_current && lane.shows_headers;
+            if at_headers || saw_headers {
                 view.readable = view.readable.with(headers_of(direction));
+            }
+            if saw_headers && !at_headers {
+                view.inert = view.inert.with(headers_of(direction));
             }
             let at_trailers =
                 is_current && matches!(event, Some(Event::Trailers { .. })) || lane.trailers_held;

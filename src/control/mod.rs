@@ -8,9 +8,9 @@
 mod backoff;
 mod jobs;
 mod load;
-mod main_thread;
 mod runner;
 mod set;
+mod threads;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -21,8 +21,8 @@ use parking_lot::Mutex;
 use thiserror::Error;
 
 pub use load::LoadError;
-pub use main_thread::{Letter, Threads};
 pub use set::PluginSet;
+pub use threads::{Letter, Task, Threads};
 
 use crate::cache::Modules;
 use crate::plugin::Plan;
@@ -30,8 +30,8 @@ use crate::proxy_wasm::{Address, LinkError, Metrics, Runtime, SharedData, Shared
 use crate::telemetry::Log;
 use crate::vm::{CompileError, Engine};
 use jobs::Jobs;
-use main_thread::Task;
 use runner::Runner;
+use threads::Work;
 
 /// Threads for blocking work. A few are enough, since compilation is parallel in itself; more than
 /// one, so that a guest that takes its whole start deadline does not hold up the others.
@@ -57,7 +57,7 @@ pub struct Process {
     sets: Mutex<HashMap<String, Weak<PluginSet>>>,
     runners: Mutex<HashMap<u64, Weak<Runner>>>,
     /// What waits for the main thread.
-    tasks: Mutex<Vec<Task>>,
+    tasks: Mutex<Vec<Work>>,
     /// Calls of the main thread that have no answer yet, by configuration and its number for them.
     answers: Mutex<HashMap<(u64, u64), (Address, u32)>>,
 }

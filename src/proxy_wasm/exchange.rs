@@ -113,6 +113,8 @@ pub struct View {
     pub readable: Maps,
     /// Maps that may be changed.
     pub writable: Maps,
+    /// Maps that take changes without effect, as Envoy does once headers have gone on.
+    pub inert: Maps,
     /// The request body, where one is attached.
     pub request_body: Option<Window>,
     /// The response body, where one is attached.
@@ -200,16 +202,13 @@ impl Reply {
         self.form = form;
         if form == Form::Grpc {
             let status = self.grpc_status.unwrap_or(of_http(self.status));
-            let mut headers = vec![
-                (b":status".to_vec(), b"200".to_vec()),
-                (b"content-type".to_vec(), b"application/grpc".to_vec()),
-                (b"grpc-status".to_vec(), status.to_string().into_bytes()),
-            ];
+            let headers = &mut self.headers;
+            headers.insert(0, (b":status".to_vec(), b"200".to_vec()));
+            headers.push((b"content-type".to_vec(), b"application/grpc".to_vec()));
+            headers.push((b"grpc-status".to_vec(), status.to_string().into_bytes()));
             if !self.body.is_empty() {
                 headers.push((b"grpc-message".to_vec(), self.body.clone()));
             }
-            headers.append(&mut self.headers);
-            self.headers = headers;
             return;
         }
         let status = self.status.to_string().into_bytes();
@@ -364,8 +363,19 @@ impl<H: Host + ?Sized> Exchange<H> {
     pub fn set_header(&mut self, map: Map, name: &[u8], value: &[u8]) {
         match self.own_mut(map) {
             Some(headers) => {
-                headers.retain(|(key, _)| !key.eq_ignore_ascii_case(name));
-                headers.push((name.to_ascii_lowercase(), value.to_vec()));
+                let mut is_set = false;
+                headers.retain_mut(|(key, old)| {
+                    if !key.eq_ignore_ascii_case(name) {
+                        return true;
+                    }
+                    // The first keeps its place.
+                    old.clear();
+                    old.extend_from_slice(value);
+                    !std::mem::replace(&mut is_set, true)
+                });
+                if !is_set {
+                    headers.push((name.to_ascii_lowercase(), value.to_vec()));
+                }
             }
             None => self.host.set_header(map, name, value),
         }

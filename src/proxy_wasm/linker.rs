@@ -4,8 +4,8 @@ use wasmtime::{Caller, FuncType, Linker, Val, ValType};
 
 use super::abi::{AbiVersion, Parameter};
 use super::hostcalls::{
-    buffer, context, foreign, grpc, header_map, http_call, log, metric, pending, property, queue, shared_data,
-    stream, time, wasi,
+    buffer, context, foreign, grpc, header_map, http_call, log, metric, pending, property, queue,
+    shared_data, stream, time, wasi,
 };
 use super::memory::Guest;
 use super::state::{Mode, State};

@@ -16,15 +16,16 @@ use super::abi::Map;
 use super::call::Callouts;
 use super::exchange::{Exchange, Maps};
 use super::host::{
-    Attributes, Bodies, Datum, Direction, FilterState, Headers, Metadata, Number, Source, Span, Text,
+    Attributes, Bodies, Datum, Direction, FilterState, Headers, Metadata, Number, Source, Span,
+    Text,
 };
+use super::hostcalls;
 use super::memory::Guest;
 use super::metrics::Metrics;
 use super::queue::SharedQueues;
 use super::shared_data::SharedData;
 use super::state::{Address, Plugin, State};
 use super::status::{Hostcall, Status, answer};
-use super::hostcalls;
 use crate::telemetry::{Level, Log};
 use crate::vm::{Engine, InstanceLimits, Limiter};
 
@@ -55,14 +56,18 @@ pub(super) struct Stream {
 impl Stream {
     /// With these headers.
     pub(super) fn with_headers(mut self, map: Map, headers: &[(&str, &str)]) -> Self {
-        let header = |(name, value): &(&str, &str)| (name.as_bytes().into(), value.as_bytes().into());
+        let header =
+            |(name, value): &(&str, &str)| (name.as_bytes().into(), value.as_bytes().into());
         self.maps.insert(map, headers.iter().map(header).collect());
         self
     }
 
     /// The stream, to be lent to plugins; every map that is there can be read and written.
     pub(super) fn exchange(self) -> Box<Exchange> {
-        let maps = self.maps.keys().fold(Maps::NONE, |maps, map| maps.with(*map));
+        let maps = self
+            .maps
+            .keys()
+            .fold(Maps::NONE, |maps, map| maps.with(*map));
         let mut exchange = Exchange::new(self);
         exchange.view.readable = maps;
         exchange.view.writable = maps;
@@ -185,7 +190,10 @@ impl Metadata for Stream {
 
     fn typed_metadata(&self, source: Source, namespace: &[u8]) -> Option<&[u8]> {
         let at = |known: Source, name: &str| known == source && name.as_bytes() == namespace;
-        let found = self.typed_metadata.iter().find(|(known, name, _)| at(*known, name));
+        let found = self
+            .typed_metadata
+            .iter()
+            .find(|(known, name, _)| at(*known, name));
         found.map(|(_, _, message)| *message)
     }
 }
@@ -197,12 +205,16 @@ impl FilterState for Stream {
     }
 
     fn set_filter_state(&mut self, name: &[u8], value: &[u8], span: Span) -> bool {
-        self.filter_state.insert(name.to_vec(), (value.to_vec(), span));
+        self.filter_state
+            .insert(name.to_vec(), (value.to_vec(), span));
         true
     }
 
     fn set_filter_state_object(&mut self, name: &[u8], value: &[u8]) -> bool {
-        let known = self.objects.iter().find(|(known, _)| known.as_bytes() == name);
+        let known = self
+            .objects
+            .iter()
+            .find(|(known, _)| known.as_bytes() == name);
         let takes = known.is_some_and(|(_, refused)| refused.as_bytes() != value);
         takes && self.set_filter_state(name, value, Span::FilterChain)
     }

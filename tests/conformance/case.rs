@@ -114,6 +114,14 @@ impl Message {
         self.headers.iter().any(|(key, _)| key == name)
     }
 
+    /// Waits as long as the message does before its first byte.
+    pub(crate) async fn wait_first(&mut self) {
+        while let Some(Step::Wait(time)) = self.steps.first() {
+            tokio::time::sleep(*time).await;
+            self.steps.remove(0);
+        }
+    }
+
     pub(crate) fn breaks(&self) -> bool {
         self.word() == "break" || self.steps.contains(&Step::Break)
     }
@@ -221,9 +229,10 @@ fn case(node: &Node, topic: &str) -> Result<Case, String> {
             .map_err(|error| format!("{}: line {}: {error}", case.name, part.number))?;
     }
     if case.requests.is_empty() {
-        let mut request = Message::default();
-        request.head = vec!["GET".to_owned(), "/".to_owned()];
-        case.requests.push(request);
+        case.requests.push(Message {
+            head: vec!["GET".to_owned(), "/".to_owned()],
+            ..Message::default()
+        });
     }
     if case.answers.is_empty() {
         case.answers.push(Message::status("200", b"ok"));

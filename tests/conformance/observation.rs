@@ -138,7 +138,7 @@ impl Log {
             created.is_some_and(|rest| !rest.ends_with(" 0"))
         };
         let serving =
-            |(_, lines): &&(Option<&str>, Vec<&Line>)| lines.iter().any(|line| is_stream(&&line));
+            |(_, lines): &&(Option<&str>, Vec<&Line>)| lines.iter().any(|line| is_stream(&line));
         let mut chosen: Vec<_> = instances.iter().filter(serving).collect();
         if chosen.is_empty() {
             let mut most = instances.iter().collect::<Vec<_>>();

@@ -83,9 +83,11 @@ impl Script {
     fn begin(&self, line: String, headers: Vec<(String, Vec<u8>)>) -> (usize, Message) {
         let mut seen = self.seen.lock().expect("no panic in a server");
         let number = seen.len();
-        let mut parts = Parts::default();
-        parts.headers = headers;
-        "cut".clone_into(&mut parts.end);
+        let parts = Parts {
+            headers,
+            end: "cut".to_owned(),
+            ..Parts::default()
+        };
         seen.push(Seen { line, parts });
         let answer = self.answers.get(number).or_else(|| self.answers.last());
         (number, answer.cloned().unwrap_or_default())
@@ -105,8 +107,10 @@ impl Script {
             let line = reader.line().await?;
             let headers = reader.headers().await?;
             let (number, answer) = self.begin(line.clone(), headers.clone());
-            let mut parts = Parts::default();
-            parts.headers = headers;
+            let mut parts = Parts {
+                headers,
+                ..Parts::default()
+            };
             let writing = write_http1(&mut output, &line, &answer);
             let reading = async {
                 let result = reader.body(&mut parts, false).await;
@@ -158,8 +162,10 @@ impl Script {
             headers.push(("host".to_owned(), authority.as_str().as_bytes().to_owned()));
         }
         let (number, answer) = self.begin(line, headers.clone());
-        let mut parts = Parts::default();
-        parts.headers = headers;
+        let mut parts = Parts {
+            headers,
+            ..Parts::default()
+        };
         let reading = async {
             let result = record::read_http2(request.into_body(), &mut parts).await;
             let end = if result.is_ok() { "complete" } else { "cut" };
@@ -172,6 +178,8 @@ impl Script {
                 respond.send_reset(h2::Reason::INTERNAL_ERROR);
                 return Ok(());
             }
+            let mut answer = answer.clone();
+            answer.wait_first().await;
             let mut head = http::Response::builder().status(answer.word());
             for (name, value) in &answer.headers {
                 head = head.header(name.as_str(), value.as_slice());
@@ -208,6 +216,7 @@ async fn write_http1(
     };
     let head = format!("HTTP/1.1 {} {reason}\r\n", answer.word());
     let mut answer = answer.clone();
+    answer.wait_first().await;
     if line.starts_with("HEAD ") {
         answer.steps.clear();
         answer.chunked = false;

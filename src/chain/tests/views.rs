@@ -58,7 +58,7 @@ fn maps_and_bodies_by_callback() {
             &[
                 ("h b=a", "A:h[h] hold A:b=a[h b1] buffer"),
                 ("b=b", "A:b=ab[h b2] >h >b=ab"),
-                ("b=c.", "A:b=c.[b1] >b=c."),
+                ("b=c.", "A:b=c.[h b1] >b=c."),
             ],
         ),
         (

@@ -2,7 +2,7 @@
 
 use super::Runner;
 use crate::chain::{Context, Filter, Lent, Outage};
-use crate::control::Task;
+use crate::control::Work;
 use crate::proxy_wasm::{Address, Call, CallEvent, Event, Failure, Instance};
 
 impl Runner {
@@ -90,7 +90,7 @@ impl Filter for Runner {
             worker: context.worker,
             instance: context.instance,
         };
-        self.process.post(Task::Call {
+        self.process.post(Work::Call {
             address,
             token,
             call,

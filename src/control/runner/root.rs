@@ -1,13 +1,14 @@
-//! Events that belong to no stream, on Envoy's main thread.
+//! Events that belong to no stream.
 //!
 //! Envoy gives a module no timer on its workers, and no way to run there without a stream. So what
 //! Envoy's own Wasm filter does on each worker's thread happens on the main thread here, in the
-//! instance of each worker. What it does to a stream is sent to the stream's worker.
+//! instance of each worker, unless that worker has a paused stream to lead there: see
+//! [`crate::control::Threads`].
 
 use std::time::Duration;
 
 use super::{Runner, Slot};
-use crate::control::{Letter, Task};
+use crate::control::{Letter, Work};
 use crate::proxy_wasm::{Address, CallEvent, Failure, Instance, Outbox, RootHost};
 
 /// The tick of a root context.
@@ -20,12 +21,12 @@ pub(super) struct Tick {
 }
 
 impl Runner {
-    /// Runs a task of this plugin. `config` is the filter configuration on whose behalf the main
+    /// Does work of this plugin. `config` is the filter configuration on whose behalf the main
     /// thread is here, and `host` its calls.
-    pub(in crate::control) fn run(&self, task: Task, config: u64, host: &mut RootHost) {
-        match task {
-            Task::Tick { address, epoch } => {
-                let ticked = self.on_main_thread(address, config, |instance, slot_epoch| {
+    pub(in crate::control) fn run(&self, work: Work, config: u64, host: &mut RootHost) {
+        match work {
+            Work::Tick { address, epoch } => {
+                let ticked = self.at(address, config, |instance, slot_epoch| {
                     if slot_epoch == epoch {
                         instance.on_tick(host)
                     } else {
@@ -36,12 +37,12 @@ impl Runner {
                     self.next_tick(address, epoch);
                 }
             }
-            Task::Ready { address, token } => {
-                self.on_main_thread(address, config, |instance, _| {
+            Work::Ready { address, token } => {
+                self.at(address, config, |instance, _| {
                     instance.on_queue_ready(token, host)
                 });
             }
-            Task::Call {
+            Work::Call {
                 address,
                 token,
                 call,
@@ -52,15 +53,19 @@ impl Runner {
                 };
                 match sent {
                     Some(id) => self.process.expect_answer(config, id, address, token),
-                    None => self.answer(address, token, CallEvent::Lost, config, host),
+                    None => self.process.post(Work::Answer {
+                        address,
+                        token,
+                        event: CallEvent::Lost,
+                    }),
                 }
             }
-            Task::Answer {
+            Work::Answer {
                 address,
                 token,
                 event,
             } => self.answer(address, token, event, config, host),
-            Task::Cancel { address, token } => {
+            Work::Cancel { address, token } => {
                 let id = self.process.forget_answer(config, address, token);
                 if let (Some(id), Some(host)) = (id, host) {
                     host.reset(id);
@@ -77,14 +82,14 @@ impl Runner {
         config: u64,
         host: &mut RootHost,
     ) {
-        self.on_main_thread(address, config, |instance, _| {
+        self.at(address, config, |instance, _| {
             instance.on_call(token, event, 0, &mut None, host)
         });
     }
 
     /// Runs `work` in the instance at `address`, with the epoch of its tick. Whether it did, and
     /// the instance lives.
-    fn on_main_thread(
+    fn at(
         &self,
         address: Address,
         config: u64,
@@ -145,10 +150,10 @@ impl Runner {
             self.arm_tick(address, slot.tick);
         }
         for (address, token) in ready {
-            self.process.post(Task::Ready { address, token });
+            self.process.post(Work::Ready { address, token });
         }
         for (token, call) in calls {
-            self.process.post(Task::Call {
+            self.process.post(Work::Call {
                 address,
                 token,
                 call,
@@ -160,7 +165,7 @@ impl Runner {
             }
         }
         for token in cancelled {
-            self.process.post(Task::Cancel { address, token });
+            self.process.post(Work::Cancel { address, token });
         }
         for (stream, context, actions) in asked {
             let letter = Letter {
@@ -168,7 +173,7 @@ impl Runner {
                 context,
                 actions,
             };
-            self.process.threads.send_to_stream(stream, letter);
+            self.process.threads.send_to_stream(worker, stream, letter);
         }
     }
 
@@ -190,7 +195,7 @@ impl Runner {
         self.process.timers.run_in(tick.period, move || {
             if let Some(process) = process.upgrade() {
                 let epoch = tick.epoch;
-                process.post(Task::Tick { address, epoch });
+                process.post(Work::Tick { address, epoch });
             }
         });
     }

@@ -7,7 +7,9 @@
 use base64ct::{Base64, Encoding as _};
 use rsa::pkcs1::DecodeRsaPrivateKey as _;
 use rsa::pkcs8::der::{Decode as _, Header, Reader as _, SliceReader};
-use rsa::pkcs8::{AssociatedOid as _, ObjectIdentifier, PrivateKeyInfoRef, SubjectPublicKeyInfoRef};
+use rsa::pkcs8::{
+    AssociatedOid as _, ObjectIdentifier, PrivateKeyInfoRef, SubjectPublicKeyInfoRef,
+};
 
 /// The algorithm of a key.
 const RSA: ObjectIdentifier = rsa::pkcs1::ALGORITHM_OID;

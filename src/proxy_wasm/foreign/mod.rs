@@ -68,7 +68,9 @@ pub(super) const FUNCTIONS: &[(&str, Function)] = &[
     ("set_envoy_filter_state", filter_state::set),
     ("sign", |_, argument| signature::sign(argument)),
     ("uncompress", |_, argument| zlib::uncompress(argument)),
-    ("verify_signature", |_, argument| signature::verify(argument)),
+    ("verify_signature", |_, argument| {
+        signature::verify(argument)
+    }),
 ];
 
 /// Calls the function `name`, if there is one.

@@ -1,8 +1,8 @@
 //! `verify_signature` and `sign`, as Envoy does with BoringSSL's `EVP_DigestVerify` and
 //! `EVP_DigestSign`: RSA with PKCS#1 v1.5 padding, ECDSA with signatures in DER.
 //!
-//! A signature that does not fit is a good answer that says so. A bad argument is one without a
-//! key, with two, or with one that cannot be imported.
+//! A signature that does not fit is a good answer that says so, and so is a key that cannot be
+//! imported. A bad argument is one without a key, or with two.
 
 use p256::ecdsa::signature::hazmat::{PrehashSigner, PrehashVerifier};
 use sha1::Sha1;
@@ -139,21 +139,19 @@ impl<'a> VerifyArguments<'a> {
 
     fn run(&self) -> Outcome {
         let key = match (self.der, self.pem) {
-            ([], []) => None,
+            ([], []) => return Status::BadArgument.into(),
             (der, []) => PublicKey::from_der(der),
             ([], pem) => PublicKey::from_pem(pem),
-            _ => None,
-        };
-        let Some(key) = key else {
-            return Status::BadArgument.into();
+            _ => return Status::BadArgument.into(),
         };
         let answer = Message::default();
-        let answer = match Hash::named(self.hash) {
-            None => answer.with(2, unsupported(self.hash).as_bytes()),
-            Some(hash) if key.verifies(&hash, self.text, self.signature) => {
+        let answer = match (Hash::named(self.hash), key) {
+            (None, _) => answer.with(2, unsupported(self.hash).as_bytes()),
+            (_, None) => answer.with(2, b"Failed to initialize digest verify."),
+            (Some(hash), Some(key)) if key.verifies(&hash, self.text, self.signature) => {
                 answer.with_bool(1, true)
             }
-            Some(_) => answer.with(2, b"Failed to verify digest. Error code: 0"),
+            _ => answer.with(2, b"Failed to verify digest. Error code: 0"),
         };
         Outcome::ok(answer.into_bytes())
     }
@@ -185,18 +183,20 @@ impl<'a> SignArguments<'a> {
 
     fn run(&self) -> Outcome {
         let key = match (self.der, self.pem) {
-            ([], []) => None,
+            ([], []) => return Status::BadArgument.into(),
             (der, []) => PrivateKey::from_der(der),
             ([], pem) => PrivateKey::from_pem(pem),
-            _ => None,
-        };
-        let Some(key) = key else {
-            return Status::BadArgument.into();
+            _ => return Status::BadArgument.into(),
         };
         let answer = Message::default();
-        let answer = match Hash::named(self.hash) {
-            None => answer.with(3, unsupported(self.hash).as_bytes()),
-            Some(hash) => match key.sign(&hash, self.text) {
+        let answer = match (Hash::named(self.hash), key) {
+            (None, _) => answer.with(3, unsupported(self.hash).as_bytes()),
+            (_, None) => {
+                const NO_KEY: &str =
+                    "Invalid key type: private key required for signing operation.";
+                answer.with(3, NO_KEY.as_bytes())
+            }
+            (Some(hash), Some(key)) => match key.sign(&hash, self.text) {
                 Some(signature) => answer.with_bool(1, true).with(2, &signature),
                 None => answer.with(3, b"Failed to create signature."),
             },

@@ -36,7 +36,11 @@ fn there_is_what_envoy_has() {
 fn unknown_functions_leave_the_outs_alone() {
     let mut bench = Bench::on_root();
     for name in ["", "nope", "Compress", "compress\0"] {
-        assert_eq!(bench.foreign(name, b""), (Status::NotFound, None), "{name:?}");
+        assert_eq!(
+            bench.foreign(name, b""),
+            (Status::NotFound, None),
+            "{name:?}"
+        );
     }
 }
 
@@ -54,7 +58,11 @@ fn known_functions_write_the_outs_even_if_they_fail() {
         ("expr_evaluate", b"\0\0\0\0", Status::NotFound),
         ("expr_delete", b"\0\0\0", Status::BadArgument),
     ] {
-        assert_eq!(bench.foreign(name, argument), (status, Some(vec![])), "{name}");
+        assert_eq!(
+            bench.foreign(name, argument),
+            (status, Some(vec![])),
+            "{name}"
+        );
     }
 }
 
@@ -100,7 +108,10 @@ fn compress_and_uncompress() {
     assert_eq!(packed.unwrap().len(), 8);
     let text = b"wasm ".repeat(10_000);
     let packed = bench.foreign("compress", &text).1.unwrap();
-    assert_eq!(bench.foreign("uncompress", &packed), (Status::Ok, Some(text)));
+    assert_eq!(
+        bench.foreign("uncompress", &packed),
+        (Status::Ok, Some(text))
+    );
 }
 
 #[test]
@@ -108,16 +119,25 @@ fn arguments_have_an_end() {
     let mut bench = Bench::on_root();
     let (status, result) = bench.foreign("compress", &vec![0; MAX_ARGUMENT + 1]);
     assert_eq!((status, result), (Status::BadArgument, Some(vec![])));
-    assert_eq!(bench.foreign("compress", &vec![0; MAX_ARGUMENT]).0, Status::Ok);
+    assert_eq!(
+        bench.foreign("compress", &vec![0; MAX_ARGUMENT]).0,
+        Status::Ok
+    );
 }
 
 #[test]
 fn clear_route_cache_is_for_streams_and_never_fails() {
     let mut bench = Bench::on_root();
-    assert_eq!(bench.foreign("clear_route_cache", b"x"), (Status::Ok, Some(vec![])));
+    assert_eq!(
+        bench.foreign("clear_route_cache", b"x"),
+        (Status::Ok, Some(vec![]))
+    );
     let mut bench = Bench::on_stream(stream());
     assert!(!bench.exchange().has_stale_route());
-    assert_eq!(bench.foreign("clear_route_cache", b""), (Status::Ok, Some(vec![])));
+    assert_eq!(
+        bench.foreign("clear_route_cache", b""),
+        (Status::Ok, Some(vec![]))
+    );
     assert!(bench.exchange().has_stale_route());
 }
 
@@ -137,7 +157,10 @@ fn objects_that_envoy_makes() {
         let result = bench.foreign("set_envoy_filter_state", &ask(path, value));
         assert_eq!(result, (status, Some(vec![])), "{path} {value}");
     }
-    let stored = bench.exchange().host().filter_state(b"envoy.tcp_proxy.cluster");
+    let stored = bench
+        .exchange()
+        .host()
+        .filter_state(b"envoy.tcp_proxy.cluster");
     assert_eq!(stored.unwrap(), &b"good"[..]);
     bench.state().effective = ROOT;
     let (status, _) = bench.foreign("set_envoy_filter_state", &ask("custom.object", "good"));

@@ -28,7 +28,9 @@ pub(super) fn compress(argument: &[u8]) -> Outcome {
 pub(super) fn uncompress(argument: &[u8]) -> Outcome {
     let mut plain = Vec::new();
     let limit = MAX_UNCOMPRESSED as u64 + 1;
-    let read = ZlibDecoder::new(argument).take(limit).read_to_end(&mut plain);
+    let read = ZlibDecoder::new(argument)
+        .take(limit)
+        .read_to_end(&mut plain);
     match read {
         Ok(len) if len <= MAX_UNCOMPRESSED => Outcome::ok(plain),
         _ => Status::SerializationFailure.into(),
@@ -66,7 +68,13 @@ mod tests {
         let packed = good(compress(b"some text that is long enough"));
         let mut broken = packed.clone();
         *broken.last_mut().unwrap() ^= 1;
-        for bad in [&b"garbage"[..], b"", &packed[..packed.len() - 1], &packed[..9], &broken] {
+        for bad in [
+            &b"garbage"[..],
+            b"",
+            &packed[..packed.len() - 1],
+            &packed[..9],
+            &broken,
+        ] {
             let outcome = uncompress(bad);
             assert_eq!(outcome.status, Status::SerializationFailure, "{bad:?}");
             assert!(outcome.result.is_empty());

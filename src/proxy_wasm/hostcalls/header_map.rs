@@ -96,9 +96,12 @@ fn give_pairs(
 pub(in crate::proxy_wasm) fn get_size(guest: &mut Guest<'_>, map: u32, out: u32) -> Hostcall {
     let map = MapType::from_number(map)?;
     let mut size = Size::default();
-    change(guest, map, |exchange, map, _| {
-        exchange.visit_headers(map, &mut |name, value| size.add(name, value));
-        Ok(())
+    memory::with_exchange(guest, |exchange, _| match (exchange, map) {
+        (Some(exchange), MapType::Stream(map)) if exchange.view.writable.contains(map) => {
+            exchange.visit_headers(map, &mut |name, value| size.add(name, value));
+            Ok(())
+        }
+        _ => Err(Status::BadArgument),
     })?;
     let bytes = u32::try_from(size.bytes()).unwrap_or(u32::MAX);
     memory::write_u32(guest, out, bytes)
@@ -186,6 +189,7 @@ fn change(
     work: impl FnOnce(&mut Exchange, Map, &[u8]) -> Hostcall,
 ) -> Hostcall {
     memory::with_exchange(guest, |exchange, guest| match (exchange, map) {
+        (Some(exchange), MapType::Stream(map)) if exchange.view.inert.contains(map) => Ok(()),
         (Some(exchange), MapType::Stream(map)) if exchange.view.writable.contains(map) => {
             work(exchange, map, memory::bytes(guest))
         }

@@ -7,8 +7,7 @@ use crate::proxy_wasm::status::Status;
 use crate::telemetry::Level;
 
 /// Name and parameters; all return a status.
-pub(in crate::proxy_wasm) const PENDING: &[(&str, &[Parameter])] = &[
-];
+pub(in crate::proxy_wasm) const PENDING: &[(&str, &[Parameter])] = &[];
 
 pub(in crate::proxy_wasm) fn unimplemented(guest: &mut Guest<'_>, name: &'static str) -> Status {
     let state = guest.data_mut();

@@ -37,17 +37,23 @@ pub(in crate::proxy_wasm) fn get(
     }
     // Copied: the guest's allocator runs before the value is written.
     let path: SmallVec<[u8; 64]> = path.into();
-    let path = path.strip_suffix(&[0]).unwrap_or(&path);
-    let parts: SmallVec<[&[u8]; COMPONENTS]> = path.split(|b| *b == 0).collect();
-    if parts.as_slice() == [b""] {
+    if path.is_empty() {
         return Err(Status::SerializationFailure.into());
     }
+    let path = path.strip_suffix(&[0]).unwrap_or(&path);
+    let parts: SmallVec<[&[u8]; COMPONENTS]> = path.split(|b| *b == 0).collect();
     let plugin = Arc::clone(&guest.data().plugin);
     if let Some(value) = property::of_plugin(&plugin, &parts) {
         return memory::give(guest, value, out_ptr, out_len);
     }
     memory::with_exchange(guest, |exchange, guest| {
-        let exchange = exchange.ok_or(Status::NotFound)?;
+        let Some(exchange) = exchange else {
+            // On root contexts, Envoy has the node there.
+            return Err(match parts.as_slice() {
+                [b"xds"] => Status::SerializationFailure.into(),
+                _ => Status::NotFound.into(),
+            });
+        };
         property::refresh(exchange, &parts);
         let value = property::of_stream(exchange, &parts)?;
         value.with_wire_form(|bytes| memory::give(guest, bytes, out_ptr, out_len))?

@@ -167,7 +167,8 @@ pub(super) fn stream_steps(pending: &mut Pending, event: CallEvent) -> Vec<Step>
         }
         CallEvent::Trailers(trailers) => trailing(trailers).into(),
         CallEvent::Lost | CallEvent::Complete | CallEvent::Response(_) => {
-            vec![closed(code::UNAVAILABLE, Vec::new())]
+            let [trailing, _] = trailing(Fields::new());
+            vec![trailing, closed(code::INTERNAL, Vec::new())]
         }
     }
 }

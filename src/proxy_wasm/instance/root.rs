@@ -27,6 +27,13 @@ impl Instance {
     ) -> Result<(), Failure> {
         for step in self.steps_of(token, event) {
             let state = self.store.data_mut();
+            // The callback before may have given the call up.
+            if state.calls.get(token).is_none() {
+                break;
+            }
+            if step.is_last {
+                state.calls.remove(token);
+            }
             if let Some((code, message)) = step.status {
                 state.status = LastStatus { code, message };
             }
@@ -36,10 +43,6 @@ impl Instance {
             state.answer = None;
             state.status.message.clear();
             result?;
-            // A callback may give the call up.
-            if !step.is_last && self.store.data_mut().calls.get(token).is_none() {
-                break;
-            }
         }
         Ok(())
     }
@@ -93,16 +96,12 @@ impl Instance {
         let Some(pending) = calls.get(token) else {
             return Vec::new();
         };
-        let steps = match TokenKind::of(token) {
+        match TokenKind::of(token) {
             Some(TokenKind::Http) => http_steps(pending, event),
             Some(TokenKind::GrpcCall) => unary_steps(pending, event),
             Some(TokenKind::GrpcStream) => stream_steps(pending, event),
             None => Vec::new(),
-        };
-        if steps.last().is_some_and(|step| step.is_last) {
-            calls.remove(token);
         }
-        steps
     }
 
     /// The tick of the root context.

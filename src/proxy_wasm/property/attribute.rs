@@ -29,6 +29,8 @@ pub(super) fn request<'a>(
         },
         (b"total_size", []) => with_headers(exchange, Number::RequestSize, &[Map::RequestHeaders]),
         (b"protocol", []) => text(exchange, Text::RequestProtocol),
+        (b"headers_bytes", []) => Ok(Value::Int(size(exchange, Map::RequestHeaders))),
+        (b"headers", rest) => map(exchange, Map::RequestHeaders, rest),
         _ if !has_headers => Err(Status::NotFound.into()),
         (b"path", []) => text(exchange, Text::RequestPath),
         (b"url_path", []) => text(exchange, Text::RequestUrlPath),
@@ -39,8 +41,6 @@ pub(super) fn request<'a>(
         (b"useragent", []) => text(exchange, Text::RequestUserAgent),
         (b"id", []) => text(exchange, Text::RequestId),
         (b"query", []) => text_or_empty(exchange, Text::RequestQuery),
-        (b"headers_bytes", []) => Ok(Value::Int(size(exchange, Map::RequestHeaders))),
-        (b"headers", rest) => map(exchange, Map::RequestHeaders, rest),
         _ => Err(Status::NotFound.into()),
     }
 }
@@ -61,12 +61,8 @@ pub(super) fn response<'a>(
             Number::ResponseSize,
             &[Map::ResponseHeaders, Map::ResponseTrailers],
         ),
-        (b"backend_latency", []) => {
-            found(exchange.host().backend_latency().map(Value::Duration))
-        }
-        (b"headers_bytes", []) if exchange.view.readable.contains(Map::ResponseHeaders) => {
-            Ok(Value::Int(size(exchange, Map::ResponseHeaders)))
-        }
+        (b"backend_latency", []) => found(exchange.host().backend_latency().map(Value::Duration)),
+        (b"headers_bytes", []) => Ok(Value::Int(size(exchange, Map::ResponseHeaders))),
         (b"headers", rest) => map(exchange, Map::ResponseHeaders, rest),
         (b"trailers", rest) => map(exchange, Map::ResponseTrailers, rest),
         _ => Err(Status::NotFound.into()),
@@ -75,7 +71,12 @@ pub(super) fn response<'a>(
 
 pub(super) fn connection<'a>(exchange: &'a Exchange, name: &[u8]) -> Hostcall<Value<'a>> {
     match name {
-        b"id" => found(exchange.host().number(Number::ConnectionId).map(Value::Uint)),
+        b"id" => found(
+            exchange
+                .host()
+                .number(Number::ConnectionId)
+                .map(Value::Uint),
+        ),
         b"mtls" => Ok(Value::Bool(exchange.host().mtls().unwrap_or(false))),
         b"requested_server_name" => text_or_empty(exchange, Text::ConnectionRequestedServerName),
         b"transport_failure_reason" => text(exchange, Text::ConnectionTransportFailureReason),
@@ -93,9 +94,10 @@ pub(super) fn upstream<'a>(exchange: &'a Exchange, name: &[u8]) -> Hostcall<Valu
         b"address" => text(exchange, Text::UpstreamAddress),
         b"local_address" => text(exchange, Text::UpstreamLocalAddress),
         b"port" => integer(exchange, Number::UpstreamPort),
-        b"request_attempt_count" => {
-            found(host.number(Number::UpstreamRequestAttemptCount).map(Value::Uint))
-        }
+        b"request_attempt_count" => found(
+            host.number(Number::UpstreamRequestAttemptCount)
+                .map(Value::Uint),
+        ),
         b"num_endpoints" => found(host.cluster_hosts().map(Value::Uint)),
         b"transport_failure_reason" => text(exchange, Text::UpstreamTransportFailureReason),
         name => match tls(name) {
@@ -191,20 +193,22 @@ fn tls(name: &[u8]) -> Option<[Text; 2]> {
 }
 
 /// A header map, or one of its headers. In a map as a whole a header stands once, its values
-/// joined.
+/// joined; one that does not exist is an empty one.
 fn map<'a>(exchange: &'a Exchange, map: Map, path: &[&[u8]]) -> Hostcall<Value<'a>> {
     match path {
+        [] if !exchange.view.readable.contains(map) => Ok(Value::Map(Vec::new())),
         _ if !exchange.view.readable.contains(map) => Err(Status::NotFound.into()),
         [] => {
             let mut entries: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
-            exchange.visit_headers(map, &mut |name, value| {
-                match entries.iter_mut().find(|(key, _)| key == name) {
-                    Some((_, values)) => {
-                        values.push(b',');
-                        values.extend_from_slice(value);
-                    }
-                    None => entries.push((name.to_vec(), value.to_vec())),
+            exchange.visit_headers(map, &mut |name, value| match entries
+                .iter_mut()
+                .find(|(key, _)| key == name)
+            {
+                Some((_, values)) => {
+                    values.push(b',');
+                    values.extend_from_slice(value);
                 }
+                None => entries.push((name.to_vec(), value.to_vec())),
             });
             let entry = |(name, value): (Vec<u8>, Vec<u8>)| (name.into(), Value::text(value));
             Ok(Value::Map(entries.into_iter().map(entry).collect()))
@@ -214,18 +218,19 @@ fn map<'a>(exchange: &'a Exchange, map: Map, path: &[&[u8]]) -> Hostcall<Value<'
     }
 }
 
-/// Bytes of all names and values of a map.
+/// Bytes of all names and values of a map, as far as it is there.
 fn size(exchange: &Exchange, map: Map) -> i64 {
     let mut bytes = 0_usize;
-    exchange.visit_headers(map, &mut |name, value| bytes += name.len() + value.len());
+    if exchange.view.readable.contains(map) {
+        exchange.visit_headers(map, &mut |name, value| bytes += name.len() + value.len());
+    }
     i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 
 /// The bytes of a body so far, and those of its headers and trailers as far as they are there.
 fn with_headers(exchange: &Exchange, body: Number, maps: &[Map]) -> Hostcall<Value<'static>> {
     let body = found(exchange.host().number(body))?.cast_signed();
-    let readable = |map: &&Map| exchange.view.readable.contains(**map);
-    let headers: i64 = maps.iter().filter(readable).map(|map| size(exchange, *map)).sum();
+    let headers: i64 = maps.iter().map(|map| size(exchange, *map)).sum();
     Ok(Value::Int(body.saturating_add(headers)))
 }
 

@@ -81,7 +81,9 @@ fn within<'a>(value: Value<'a>, path: &[&[u8]]) -> Hostcall<Value<'a>> {
         (Value::Null, _) => Err(Status::NotFound.into()),
         (value, []) => Ok(value),
         (Value::List(items), [index, rest @ ..]) => {
-            let index = std::str::from_utf8(index).ok().and_then(|index| index.parse().ok());
+            let index = std::str::from_utf8(index)
+                .ok()
+                .and_then(|index| index.parse().ok());
             let item = index.and_then(|index: usize| items.into_iter().nth(index));
             within(item.ok_or(Status::NotFound)?, rest)
         }

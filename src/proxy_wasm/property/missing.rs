@@ -30,8 +30,14 @@ pub const MISSING: &[Missing] = &[
         "upstream.cx_pool_ready_duration",
         "no callback tells when the connection pool was asked",
     ),
-    not_found("connection.peer_certificate", "no attribute of the ABI has it"),
-    not_found("upstream.peer_certificate", "no attribute of the ABI has it"),
+    not_found(
+        "connection.peer_certificate",
+        "no attribute of the ABI has it",
+    ),
+    not_found(
+        "upstream.peer_certificate",
+        "no attribute of the ABI has it",
+    ),
     not_found("upstream_filter_state.KEY", "no callback reads it"),
     not_found(
         "filter_state.KEY.FIELD",
@@ -56,7 +62,10 @@ pub const MISSING: &[Missing] = &[
     partly("xds.route_metadata", "as metadata"),
     partly("xds.upstream_host_metadata", "as metadata"),
     partly("xds.upstream_host_locality_metadata", "as metadata"),
-    partly("request.time", "before Envoy 1.40, when the filter saw the stream first"),
+    partly(
+        "request.time",
+        "before Envoy 1.40, when the filter saw the stream first",
+    ),
     partly("request.duration", "on Envoy 1.40"),
     partly("request.size", "without content-length, on Envoy 1.40"),
     partly("request.total_size", "on Envoy 1.40"),

@@ -16,7 +16,7 @@ pub(super) use value::{NoWireForm, Value};
 
 use super::abi::Map;
 use super::exchange::Exchange;
-use super::host::Source;
+use super::host::{Source, Text};
 use super::state::Plugin;
 use super::status::{Hostcall, Status};
 
@@ -50,7 +50,11 @@ pub(super) fn of_stream<'a>(exchange: &'a Exchange, path: &[&[u8]]) -> Hostcall<
             (None, []) => attribute::xds(exchange, name),
             _ => Err(Status::NotFound.into()),
         },
-        path if is_bare_container(path) => Err(Status::SerializationFailure.into()),
+        path if is_bare_container(path) => Err(if has_container(exchange, path) {
+            Status::SerializationFailure.into()
+        } else {
+            Status::NotFound.into()
+        }),
         [name] => state::property(exchange, name),
         _ => Err(Status::NotFound.into()),
     }
@@ -82,6 +86,8 @@ pub(super) fn has_container(exchange: &Exchange, path: &[&[u8]]) -> bool {
         [b"metadata", rest @ ..] => metadata::has_container(exchange, Source::Dynamic, rest),
         [b"xds", name, rest @ ..] => metadata_source(name)
             .is_some_and(|source| metadata::has_container(exchange, source, rest)),
+        // Comes with the upstream host.
+        [b"upstream_filter_state"] => exchange.host().text(Text::UpstreamAddress).is_some(),
         _ => true,
     }
 }
@@ -90,17 +96,15 @@ pub(super) fn has_container(exchange: &Exchange, path: &[&[u8]]) -> bool {
 fn is_bare_container(path: &[&[u8]]) -> bool {
     matches!(
         path,
-        [
-            b"request"
-                | b"response"
-                | b"connection"
-                | b"source"
-                | b"destination"
-                | b"upstream"
-                | b"xds"
-                | b"filter_state"
-                | b"upstream_filter_state"
-        ]
+        [b"request"
+            | b"response"
+            | b"connection"
+            | b"source"
+            | b"destination"
+            | b"upstream"
+            | b"xds"
+            | b"filter_state"
+            | b"upstream_filter_state"]
     )
 }
 

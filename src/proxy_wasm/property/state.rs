@@ -65,7 +65,10 @@ impl Declared {
     /// The prototype of a property.
     pub(in crate::proxy_wasm) fn get(&self, context: u32, name: &[u8]) -> Prototype {
         let names = self.0.get(&context);
-        names.and_then(|names| names.get(name)).copied().unwrap_or_default()
+        names
+            .and_then(|names| names.get(name))
+            .copied()
+            .unwrap_or_default()
     }
 }
 
@@ -101,7 +104,10 @@ pub(in crate::proxy_wasm) fn set(
             declared
         }
     };
-    if exchange.host_mut().set_filter_state(&name, value, prototype.span) {
+    if exchange
+        .host_mut()
+        .set_filter_state(&name, value, prototype.span)
+    {
         Ok(())
     } else {
         Err(Status::InternalFailure.into())

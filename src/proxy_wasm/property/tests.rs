@@ -101,7 +101,7 @@ fn attributes_in_their_forms() {
             ("response.total_size", int(20)),
             ("response.headers_bytes", int(10)),
             ("response.headers.:status", text("200")),
-            ("response.trailers", NOT_FOUND),
+            ("response.trailers", Ok(vec![0; 4])),
             ("response.backend_latency", int(2_500_000)),
             ("source.address", text("10.0.0.1:1234")),
             ("source.port", int(1234)),
@@ -130,9 +130,14 @@ fn a_header_map_has_each_name_once() {
     let mut bench = Bench::on_stream(stream());
     let headers = bench.get_property("request.headers").unwrap();
     // The fake keeps the names as they were written; Envoy's are lower case.
-    let names: Vec<_> = entries(&headers).into_iter().map(|(name, _)| name).collect();
+    let names: Vec<_> = entries(&headers)
+        .into_iter()
+        .map(|(name, _)| name)
+        .collect();
     assert_eq!(names, [":path", "X-A", "x-a", "x-b"]);
-    bench.exchange().add_header(Map::RequestHeaders, b"x-b", b"3");
+    bench
+        .exchange()
+        .add_header(Map::RequestHeaders, b"x-b", b"3");
     let headers = bench.get_property("request.headers").unwrap();
     assert!(entries(&headers).contains(&("x-b".to_owned(), b",3".to_vec())));
 }
@@ -143,7 +148,11 @@ fn content_length_is_the_size_of_a_request() {
         let headers = [("content-length", value)];
         let stream = stream().with_headers(Map::RequestHeaders, &headers);
         let mut bench = Bench::on_stream(stream);
-        assert_eq!(bench.get_property("request.size"), int(expected), "{value:?}");
+        assert_eq!(
+            bench.get_property("request.size"),
+            int(expected),
+            "{value:?}"
+        );
     }
 }
 
@@ -155,14 +164,16 @@ fn what_comes_from_headers_goes_with_them() {
         &mut bench,
         &[
             ("request.path", NOT_FOUND),
-            ("request.headers", NOT_FOUND),
+            ("request.headers", Ok(vec![0; 4])),
             ("request.headers.x-a", NOT_FOUND),
-            ("request.headers_bytes", NOT_FOUND),
+            ("request.headers_bytes", int(0)),
             ("request.query", NOT_FOUND),
             ("request.total_size", int(3)),
             ("request.size", int(3)),
             ("request.protocol", text("HTTP/2")),
-            ("response.headers", NOT_FOUND),
+            ("response.headers", Ok(vec![0; 4])),
+            ("response.headers.:status", NOT_FOUND),
+            ("response.headers_bytes", int(0)),
             ("response.total_size", int(10)),
             ("response.code", int(200)),
         ],
@@ -198,6 +209,10 @@ fn a_connection_with_tls() {
 #[test]
 fn containers_have_no_wire_form() {
     let mut bench = Bench::on_stream(stream());
+    assert_eq!(bench.get_property("upstream_filter_state"), NOT_FOUND);
+    let mut stream = stream();
+    stream.texts.push((Text::UpstreamAddress, "10.0.0.2:80"));
+    let mut bench = Bench::on_stream(stream);
     for path in [
         "",
         "request",
@@ -219,6 +234,7 @@ fn one_nul_at_the_end_is_tolerated() {
     let mut bench = Bench::on_stream(stream());
     assert_eq!(bench.get_property("request.method."), text("GET"));
     assert_eq!(bench.get_property("request.method.."), NOT_FOUND);
+    assert_eq!(bench.get_property("."), NOT_FOUND);
     let long = format!("request.headers.{}", "x".repeat(2000));
     assert_eq!(bench.get_property(&long), NOT_FOUND);
 }
@@ -234,6 +250,7 @@ fn root_contexts_have_their_plugin_alone() {
             ("request", NOT_FOUND),
             ("metadata", NOT_FOUND),
             ("mine", NOT_FOUND),
+            ("xds", NO_WIRE_FORM),
         ],
     );
     assert_eq!(bench.set_property("mine", b"value"), Status::NotFound);
@@ -242,7 +259,9 @@ fn root_contexts_have_their_plugin_alone() {
 #[test]
 fn the_route_is_picked_anew_before_it_is_asked_for() {
     let mut bench = Bench::on_stream(stream());
-    bench.exchange().set_header(Map::RequestHeaders, b"x-a", b"3");
+    bench
+        .exchange()
+        .set_header(Map::RequestHeaders, b"x-a", b"3");
     assert_eq!(bench.get_property("request.path"), text("/a?b=c"));
     assert!(bench.exchange().has_stale_route());
     assert_eq!(bench.get_property("xds.route_name"), text("route"));
@@ -260,14 +279,23 @@ fn with_metadata(metadata: Vec<(Source, &'static str, &'static str, Datum<'stati
 
 #[test]
 fn metadata_by_namespace_and_key() {
-    let list = Datum::List(vec![Datum::Text(b"x"), Datum::Number(2.0), Datum::Flag(true)]);
+    let list = Datum::List(vec![
+        Datum::Text(b"x"),
+        Datum::Number(2.0),
+        Datum::Flag(true),
+    ]);
     let mut bench = Bench::on_stream(with_metadata(vec![
         (Source::Dynamic, "ns", "text", Datum::Text(b"value")),
         (Source::Dynamic, "ns", "number", Datum::Number(1.5)),
         (Source::Dynamic, "ns", "flag", Datum::Flag(true)),
         (Source::Dynamic, "ns", "list", list),
         (Source::Route, "route", "key", Datum::Text(b"of the route")),
-        (Source::Cluster, "cluster", "key", Datum::Text(b"of the cluster")),
+        (
+            Source::Cluster,
+            "cluster",
+            "key",
+            Datum::Text(b"of the cluster"),
+        ),
     ]));
     get(
         &mut bench,
@@ -286,14 +314,22 @@ fn metadata_by_namespace_and_key() {
             ("metadata.nope", NOT_FOUND),
             ("metadata.typed_filter_metadata.typed", Ok(vec![8, 1])),
             ("metadata.typed_filter_metadata.nope", NOT_FOUND),
-            ("xds.route_metadata.filter_metadata.route.key", text("of the route")),
-            ("xds.cluster_metadata.filter_metadata.cluster.key", text("of the cluster")),
+            (
+                "xds.route_metadata.filter_metadata.route.key",
+                text("of the route"),
+            ),
+            (
+                "xds.cluster_metadata.filter_metadata.cluster.key",
+                text("of the cluster"),
+            ),
             ("xds.upstream_host_metadata.filter_metadata.a.b", NOT_FOUND),
             ("xds.upstream_host_metadata", NOT_FOUND),
             ("xds.listener_metadata.filter_metadata.a.b", NOT_FOUND),
         ],
     );
-    let list = bench.get_property("metadata.filter_metadata.ns.list").unwrap();
+    let list = bench
+        .get_property("metadata.filter_metadata.ns.list")
+        .unwrap();
     let names = pairs::decode(&list).unwrap();
     let two = 2.0_f64.to_le_bytes();
     assert_eq!(names, [(&b"x"[..], &b""[..]), (&two, b""), (&[1], b"")]);
@@ -313,7 +349,11 @@ fn metadata_as_a_message() {
         Source::Dynamic,
         "ns",
         "list",
-        Datum::List(vec![Datum::Number(0.0), Datum::Text(b""), Datum::Flag(false)]),
+        Datum::List(vec![
+            Datum::Number(0.0),
+            Datum::Text(b""),
+            Datum::Flag(false),
+        ]),
     )]));
     let message = |number, content: Message| Message::default().with(number, &content.into_bytes());
     let list = Message::default()
@@ -321,12 +361,25 @@ fn metadata_as_a_message() {
         .with(1, &Message::default().with(3, b"").into_bytes())
         .with(1, &Message::default().with_bool(4, false).into_bytes());
     let value = message(6, list);
-    let fields = message(1, Message::default().with(1, b"list").with(2, &value.into_bytes()));
-    let whole = message(1, Message::default().with(1, b"ns").with(2, &fields.into_bytes()));
+    let fields = message(
+        1,
+        Message::default()
+            .with(1, b"list")
+            .with(2, &value.into_bytes()),
+    );
+    let whole = message(
+        1,
+        Message::default()
+            .with(1, b"ns")
+            .with(2, &fields.into_bytes()),
+    );
     assert_eq!(bench.get_property("metadata"), Ok(whole.into_bytes()));
     // An empty message is no bytes, an empty map four.
     assert_eq!(bench.get_property("xds.route_metadata"), Ok(vec![]));
-    assert_eq!(bench.get_property("xds.route_metadata.filter_metadata"), Ok(vec![0; 4]));
+    assert_eq!(
+        bench.get_property("xds.route_metadata.filter_metadata"),
+        Ok(vec![0; 4])
+    );
 }
 
 #[test]
@@ -334,7 +387,10 @@ fn a_host_without_metadata_has_null() {
     let mut stream = stream();
     stream.texts.push((Text::UpstreamAddress, "10.0.0.2:80"));
     let mut bench = Bench::on_stream(stream);
-    assert_eq!(bench.get_property("xds.upstream_host_metadata"), NO_WIRE_FORM);
+    assert_eq!(
+        bench.get_property("xds.upstream_host_metadata"),
+        NO_WIRE_FORM
+    );
     let below = "xds.upstream_host_metadata.filter_metadata.a.b";
     assert_eq!(bench.get_property(below), NOT_FOUND);
 }
@@ -382,7 +438,11 @@ fn properties_that_plugins_set() {
     assert_eq!(bench.get_property("request.method"), text("GET"));
 
     let host = bench.exchange().host();
-    for (name, value) in [("wasm.mine", ""), ("wasm.a\0b", "value"), ("wasm.request\0method", "value")] {
+    for (name, value) in [
+        ("wasm.mine", ""),
+        ("wasm.a\0b", "value"),
+        ("wasm.request\0method", "value"),
+    ] {
         let stored = host.filter_state(name.as_bytes()).unwrap();
         assert_eq!(stored, value.as_bytes(), "{name:?}");
     }
@@ -405,11 +465,23 @@ fn objects_of_the_filter_state() {
         });
         value.ok_or(status)
     };
-    assert_eq!(by_key(&mut bench, "filter_state\0envoy.string"), text("an object"));
-    assert_eq!(by_key(&mut bench, "filter_state\0wasm.other"), text("of another filter"));
-    assert_eq!(by_key(&mut bench, "filter_state\0envoy.string\0field"), NOT_FOUND);
+    assert_eq!(
+        by_key(&mut bench, "filter_state\0envoy.string"),
+        text("an object")
+    );
+    assert_eq!(
+        by_key(&mut bench, "filter_state\0wasm.other"),
+        text("of another filter")
+    );
+    assert_eq!(
+        by_key(&mut bench, "filter_state\0envoy.string\0field"),
+        NOT_FOUND
+    );
     assert_eq!(by_key(&mut bench, "filter_state\0nope"), NOT_FOUND);
-    assert_eq!(by_key(&mut bench, "upstream_filter_state\0envoy.string"), NOT_FOUND);
+    assert_eq!(
+        by_key(&mut bench, "upstream_filter_state\0envoy.string"),
+        NOT_FOUND
+    );
     assert_eq!(bench.get_property("other"), text("of another filter"));
 }
 
@@ -447,7 +519,10 @@ fn declarations_of_the_root_count_for_streams() {
         for value in [b"1", b"2"] {
             assert_eq!(bench.set_property(name, value), Status::Ok);
         }
-        let stored = bench.exchange().host().filter_state(format!("wasm.{name}").as_bytes());
+        let stored = bench
+            .exchange()
+            .host()
+            .filter_state(format!("wasm.{name}").as_bytes());
         assert_eq!(stored.unwrap(), &b"2"[..], "{span:?}");
     }
 }
@@ -495,10 +570,16 @@ fn what_dead_streams_declared_is_forgotten() {
 #[test]
 fn the_list_of_what_is_missing_is_in_order() {
     for missing in missing::MISSING {
-        assert!(!missing.path.is_empty() && !missing.reason.is_empty(), "{missing:?}");
+        assert!(
+            !missing.path.is_empty() && !missing.reason.is_empty(),
+            "{missing:?}"
+        );
         assert!(!missing.reason.ends_with('.'), "{missing:?}");
     }
-    let mut paths: Vec<_> = missing::MISSING.iter().map(|missing| missing.path).collect();
+    let mut paths: Vec<_> = missing::MISSING
+        .iter()
+        .map(|missing| missing.path)
+        .collect();
     paths.sort_unstable();
     paths.dedup();
     assert_eq!(paths.len(), missing::MISSING.len());

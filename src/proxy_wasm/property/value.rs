@@ -118,11 +118,18 @@ mod tests {
             (Value::Double(1.5), 1.5_f64.to_le_bytes().to_vec()),
             (Value::text(&b"a\xff"[..]), b"a\xff".to_vec()),
             (Value::bytes(&b""[..]), vec![]),
-            (Value::Timestamp(nanoseconds), nanoseconds.to_le_bytes().to_vec()),
+            (
+                Value::Timestamp(nanoseconds),
+                nanoseconds.to_le_bytes().to_vec(),
+            ),
             (Value::Duration(-1), vec![255; 8]),
             (Value::Message(vec![8, 1]), vec![8, 1]),
         ] {
-            assert_eq!(value.wire_form().as_deref(), Ok(bytes.as_slice()), "{value:?}");
+            assert_eq!(
+                value.wire_form().as_deref(),
+                Ok(bytes.as_slice()),
+                "{value:?}"
+            );
         }
     }
 

@@ -58,7 +58,11 @@ const FUNCTIONS: &[(&str, Style, &[usize])] = &[
 /// Whether there is such a function. Operators are functions whose names nobody can write.
 pub(super) fn exists(name: &str, has_target: bool, arguments: usize) -> bool {
     let is_operator = !name.starts_with(|c: char| c.is_ascii_alphabetic());
-    let style = if has_target { Style::Method } else { Style::Global };
+    let style = if has_target {
+        Style::Method
+    } else {
+        Style::Global
+    };
     is_operator
         || FUNCTIONS.iter().any(|(known, known_style, counts)| {
             *known == name && *known_style == style && counts.contains(&arguments)
@@ -75,15 +79,15 @@ pub(super) fn add(environment: &mut Env) -> Result<(), DeclarationError> {
     environment.add_member_overload("matches", "matches_string", STRING_TYPE, pattern, matches)
 }
 
-fn loop_over<'b, 'v>(
-    arguments: Vec<CowVal<'b, 'v>>,
-) -> Result<CowVal<'b, 'v>, ExecutionError> {
+fn loop_over<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
     let mut arguments = arguments.into_iter();
     let (Some(range), Some(nodes)) = (arguments.next(), arguments.next()) else {
         return Err(ExecutionError::missing_argument_or_target());
     };
     let rounds = range.as_sizer().map_or(0, |sizer| *sizer.size().inner());
-    let nodes = nodes.downcast_ref::<CelInt>().map_or(0, |nodes| *nodes.inner());
+    let nodes = nodes
+        .downcast_ref::<CelInt>()
+        .map_or(0, |nodes| *nodes.inner());
     budget::take(rounds.unsigned_abs(), nodes.unsigned_abs())?;
     Ok(range)
 }

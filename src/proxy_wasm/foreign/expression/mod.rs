@@ -75,7 +75,9 @@ pub(super) fn create(guest: &mut Guest<'_>, source: &[u8]) -> Outcome {
             let plugin = &state.plugin;
             if plugin.log.enabled(Level::Info) {
                 let line = format!("plugin {}: expr_create: {error}", plugin.name);
-                plugin.log.write(Level::Info, line.replace('\n', " ").as_bytes());
+                plugin
+                    .log
+                    .write(Level::Info, line.replace('\n', " ").as_bytes());
             }
             Status::BadArgument.into()
         }
@@ -88,7 +90,11 @@ pub(super) fn evaluate(guest: &mut Guest<'_>, token: &[u8]) -> Outcome {
         return Status::BadArgument.into();
     };
     let state = guest.data_mut();
-    let found = state.foreign.expressions.programs.get(&u32::from_le_bytes(token));
+    let found = state
+        .foreign
+        .expressions
+        .programs
+        .get(&u32::from_le_bytes(token));
     let Some(program) = found.map(Arc::clone) else {
         return Status::NotFound.into();
     };
@@ -107,7 +113,9 @@ pub(super) fn evaluate(guest: &mut Guest<'_>, token: &[u8]) -> Outcome {
             let plugin = &state.plugin;
             if plugin.log.enabled(Level::Debug) {
                 let line = format!("plugin {}: expr_evaluate: {error}", plugin.name);
-                plugin.log.write(Level::Debug, line.replace('\n', " ").as_bytes());
+                plugin
+                    .log
+                    .write(Level::Debug, line.replace('\n', " ").as_bytes());
             }
             return Status::InternalFailure.into();
         }

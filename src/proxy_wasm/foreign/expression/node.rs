@@ -103,9 +103,9 @@ impl Node {
         }
         match stream.read(&parts(&path), value::to_cel) {
             Ok(value) => Ok(value),
-            Err(HostError::Status(Status::SerializationFailure)) => {
-                Err(ExecutionError::InternalError("a value cannot be read".to_owned()))
-            }
+            Err(HostError::Status(Status::SerializationFailure)) => Err(
+                ExecutionError::InternalError("a value cannot be read".to_owned()),
+            ),
             Err(_) => Err(absent(&path)),
         }
     }
@@ -179,7 +179,9 @@ impl Val for Node {
             None => Some(other),
         };
         let whole = self.whole();
-        whole.zip(other).is_some_and(|(whole, other)| whole.equals(other))
+        whole
+            .zip(other)
+            .is_some_and(|(whole, other)| whole.equals(other))
     }
 
     fn clone_as_boxed<'v>(&self) -> Box<dyn Val + 'v> {

@@ -12,22 +12,27 @@ fn host() -> Host {
             (Text::SourceAddress, "10.0.0.1:1234"),
             (Text::RouteName, "route"),
         ],
-        numbers: vec![
-            (Number::ResponseCode, 200),
-            (Number::ConnectionId, 7),
-        ],
+        numbers: vec![(Number::ResponseCode, 200), (Number::ConnectionId, 7)],
         start_time: Some(1_700_000_000_000_000_001),
         metadata: vec![
             ((Source::Dynamic, "ns", "key"), Datum::Text(b"value")),
             ((Source::Dynamic, "ns", "number"), Datum::Number(1.5)),
-            ((Source::Dynamic, "ns", "list"), Datum::List(vec![Datum::Text(b"a")])),
+            (
+                (Source::Dynamic, "ns", "list"),
+                Datum::List(vec![Datum::Text(b"a")]),
+            ),
             ((Source::Route, "r", "key"), Datum::Flag(true)),
         ],
         ..Host::default()
     }
     .with_headers(
         Map::RequestHeaders,
-        &[(":path", "/orders?id=1"), ("x-a", "1"), ("x-a", "2"), ("x-b", "b")],
+        &[
+            (":path", "/orders?id=1"),
+            ("x-a", "1"),
+            ("x-a", "2"),
+            ("x-b", "b"),
+        ],
     )
     .with_headers(Map::ResponseHeaders, &[(":status", "200")]);
     let entry = (b"of another".to_vec(), Span::FilterChain);
@@ -62,7 +67,12 @@ fn all_true(sources: &[&str]) {
     let mut bench = Bench::on_stream(host());
     for source in sources {
         let value = value_on(&mut bench, source);
-        assert_eq!(value, TRUE.map(|_| vec![1]), "{source}: {:?}", bench.log.take());
+        assert_eq!(
+            value,
+            TRUE.map(|_| vec![1]),
+            "{source}: {:?}",
+            bench.log.take()
+        );
     }
 }
 
@@ -93,13 +103,19 @@ fn values_in_their_forms() {
         ("[]", Ok(vec![0; 4])),
         ("{}", Ok(vec![0; 4])),
         ("['a']", Ok(b"\x01\0\0\0\x01\0\0\0\0\0\0\0a\0\0".to_vec())),
-        ("{'k': 'v'}", Ok(b"\x01\0\0\0\x01\0\0\0\x01\0\0\0k\0v\0".to_vec())),
+        (
+            "{'k': 'v'}",
+            Ok(b"\x01\0\0\0\x01\0\0\0\x01\0\0\0k\0v\0".to_vec()),
+        ),
         ("null", Err(Status::SerializationFailure)),
         ("[null]", Err(Status::SerializationFailure)),
         ("type(1)", Err(Status::SerializationFailure)),
         ("request", Err(Status::SerializationFailure)),
         ("metadata.filter_metadata.ns.key", Ok(b"value".to_vec())),
-        ("metadata.filter_metadata['ns']['list'][0]", Ok(b"a".to_vec())),
+        (
+            "metadata.filter_metadata['ns']['list'][0]",
+            Ok(b"a".to_vec()),
+        ),
         ("other", Ok(b"of another".to_vec())),
         ("filter_state['wasm.other']", Ok(b"of another".to_vec())),
     ] {
@@ -198,7 +214,10 @@ fn what_envoy_would_not_compile_is_a_bad_argument() {
         assert_eq!(result, (Status::BadArgument, Some(vec![])), "{source}");
         let lines = bench.log.take();
         assert_eq!(lines.len(), 1, "{source}");
-        assert!(lines[0].1.starts_with("plugin default.test: expr_create: "), "{lines:?}");
+        assert!(
+            lines[0].1.starts_with("plugin default.test: expr_create: "),
+            "{lines:?}"
+        );
         assert!(!lines[0].1.contains('\n'));
     }
     let result = bench.foreign("expr_create", b"'\xff'");
@@ -212,11 +231,20 @@ fn tokens_count_up_and_belong_to_the_root() {
     assert_eq!(create(&mut bench), 0_u32.to_le_bytes());
     bench.state().effective = ROOT;
     assert_eq!(create(&mut bench), 1_u32.to_le_bytes());
-    assert_eq!(bench.foreign("expr_delete", &0_u32.to_le_bytes()).0, Status::Ok);
-    assert_eq!(bench.foreign("expr_delete", &0_u32.to_le_bytes()).0, Status::Ok);
+    assert_eq!(
+        bench.foreign("expr_delete", &0_u32.to_le_bytes()).0,
+        Status::Ok
+    );
+    assert_eq!(
+        bench.foreign("expr_delete", &0_u32.to_le_bytes()).0,
+        Status::Ok
+    );
     let gone = bench.foreign("expr_evaluate", &0_u32.to_le_bytes());
     assert_eq!(gone, (Status::NotFound, Some(vec![])));
-    assert_eq!(bench.foreign("expr_evaluate", &[0; 5]).0, Status::BadArgument);
+    assert_eq!(
+        bench.foreign("expr_evaluate", &[0; 5]).0,
+        Status::BadArgument
+    );
     assert_eq!(create(&mut bench), 2_u32.to_le_bytes());
 }
 
@@ -231,7 +259,11 @@ fn evaluation_is_on_the_running_callbacks_context() {
     let mut bench = Bench::on_root();
     assert_eq!(value_on(&mut bench, "plugin_vm_id"), Ok(b"vm".to_vec()));
     for source in ["request.method", "request", "metadata", "other"] {
-        assert_eq!(value_on(&mut bench, source), Err(Status::InternalFailure), "{source}");
+        assert_eq!(
+            value_on(&mut bench, source),
+            Err(Status::InternalFailure),
+            "{source}"
+        );
     }
 }
 
@@ -245,14 +277,20 @@ fn a_declared_text_is_text() {
     bench.state().effective = bench.state().current;
     assert_eq!(bench.set_property("mine", b"value"), Status::Ok);
     assert_eq!(value_on(&mut bench, "mine == 'value'"), Ok(vec![1]));
-    assert_eq!(value_on(&mut bench, "filter_state['wasm.mine'] == 'value'"), Ok(vec![1]));
+    assert_eq!(
+        value_on(&mut bench, "filter_state['wasm.mine'] == 'value'"),
+        Ok(vec![1])
+    );
 }
 
 #[test]
 fn text_that_is_no_utf8_is_bytes() {
     let mut host = host();
     let header = (b"x-raw".to_vec(), b"\xff\xfe".to_vec());
-    host.maps.get_mut(&Map::RequestHeaders).unwrap().push(header);
+    host.maps
+        .get_mut(&Map::RequestHeaders)
+        .unwrap()
+        .push(header);
     let mut bench = Bench::on_stream(host);
     let raw = value_on(&mut bench, "request.headers['x-raw']");
     assert_eq!(raw, Ok(b"\xff\xfe".to_vec()));
@@ -265,7 +303,10 @@ fn expressions_are_limited_in_number() {
         let program = Program::compile("1");
         bench.state().foreign.expressions.add(program.unwrap());
     }
-    assert_eq!(bench.foreign("expr_create", b"1").0, Status::InternalFailure);
+    assert_eq!(
+        bench.foreign("expr_create", b"1").0,
+        Status::InternalFailure
+    );
     assert_eq!(bench.foreign("expr_delete", &[0; 4]).0, Status::Ok);
     let again = bench.foreign("expr_create", b"1");
     let token = u32::try_from(MAX_EXPRESSIONS).unwrap();
@@ -275,7 +316,10 @@ fn expressions_are_limited_in_number() {
 
 #[test]
 fn loops_are_limited() {
-    let numbers = (0..120).map(|i| i.to_string()).collect::<Vec<_>>().join(",");
+    let numbers = (0..120)
+        .map(|i| i.to_string())
+        .collect::<Vec<_>>()
+        .join(",");
     let once = format!("[{numbers}].all(x, x >= 0)");
     assert_eq!(value(&once), Ok(vec![1]));
     let twice = format!("[{numbers}].all(x, [{numbers}].all(y, x + y >= 0))");

@@ -45,7 +45,12 @@ pub(super) fn map(entries: Vec<(Cow<'_, [u8]>, Value<'_>)>) -> CelMap<'static> {
         let name = String::from_utf8(name.into_owned()).ok()?;
         Some((CelMapKey::from(name), to_cel(value)))
     };
-    CelMap::from(entries.into_iter().filter_map(entry).collect::<HashMap<_, _>>())
+    CelMap::from(
+        entries
+            .into_iter()
+            .filter_map(entry)
+            .collect::<HashMap<_, _>>(),
+    )
 }
 
 /// Text is UTF-8 for the evaluator; what is not is bytes.
@@ -72,11 +77,19 @@ pub(super) fn from_cel(value: &(dyn Val + '_)) -> Result<Value<'static>, Executi
     } else if let Some(bytes) = value.downcast_ref::<CelBytes>() {
         Value::bytes(bytes.inner().to_vec())
     } else if let Some(time) = value.downcast_ref::<CelTimestamp>() {
-        let limit = if time.inner().timestamp() < 0 { i64::MIN } else { i64::MAX };
+        let limit = if time.inner().timestamp() < 0 {
+            i64::MIN
+        } else {
+            i64::MAX
+        };
         Value::Timestamp(time.inner().timestamp_nanos_opt().unwrap_or(limit))
     } else if let Some(duration) = value.downcast_ref::<CelDuration>() {
         let duration = duration.inner();
-        let limit = if *duration < Duration::zero() { i64::MIN } else { i64::MAX };
+        let limit = if *duration < Duration::zero() {
+            i64::MIN
+        } else {
+            i64::MAX
+        };
         Value::Duration(duration.num_nanoseconds().unwrap_or(limit))
     } else if let Some(list) = value.downcast_ref::<CelList>() {
         let items = list.inner().iter().map(|item| from_cel(item.as_ref()));
@@ -87,7 +100,12 @@ pub(super) fn from_cel(value: &(dyn Val + '_)) -> Result<Value<'static>, Executi
             let key = key.map_err(|_| ExecutionError::InternalError("a key".to_owned()))?;
             Ok((Cow::Owned(key), from_cel(value.as_ref())?))
         };
-        Value::Map(map.inner().iter().map(entry).collect::<Result<_, ExecutionError>>()?)
+        Value::Map(
+            map.inner()
+                .iter()
+                .map(entry)
+                .collect::<Result<_, ExecutionError>>()?,
+        )
     } else if let Some(node) = value.downcast_ref::<Node>() {
         node.value()
     } else {

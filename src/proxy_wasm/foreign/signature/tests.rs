@@ -173,22 +173,50 @@ fn pem_is_taken_as_others_take_it() {
 }
 
 #[test]
-fn arguments_without_one_good_key_are_bad() {
+fn arguments_without_one_key_are_bad() {
     let public = KEYS[0].public;
     let mut cut = ask("sha256", &[], b"s", TEXT, public);
     cut.pop();
     for argument in [
         ask("sha256", &[], b"s", TEXT, ""),
         ask("sha256", &der(public), b"s", TEXT, public),
-        ask("sha256", b"garbage", b"s", TEXT, ""),
-        ask("sha256", &[], b"s", TEXT, "garbage"),
-        ask("sha256", &der(KEYS[0].private), b"s", TEXT, ""),
         Message::default().with(1, b"\xff").into_bytes(),
         cut,
     ] {
-        assert_eq!(verify(&argument).status, Status::BadArgument, "{argument:?}");
-        assert_eq!(sign(&argument).status, Status::BadArgument, "{argument:?}");
+        assert_eq!(
+            verify(&argument).status,
+            Status::BadArgument,
+            "{argument:?}"
+        );
     }
+    for argument in [
+        Message::default().with(1, b"sha256").with(3, TEXT),
+        Message::default().with(2, b"a key").with(4, b"another"),
+        Message::default().with(1, b"\xff"),
+    ] {
+        assert_eq!(sign(&argument.into_bytes()).status, Status::BadArgument);
+    }
+}
+
+#[test]
+fn a_key_that_cannot_be_imported_is_an_answer() {
+    let told = Message::default().with(2, b"Failed to initialize digest verify.");
+    let told = told.into_bytes();
+    for argument in [
+        ask("sha256", b"garbage", b"s", TEXT, ""),
+        ask("sha256", &[], b"s", TEXT, "garbage"),
+        ask("sha256", &der(KEYS[0].private), b"s", TEXT, ""),
+    ] {
+        assert_eq!(answer(verify(&argument)), told, "{argument:?}");
+    }
+    let argument = Message::default()
+        .with(1, b"sha256")
+        .with(2, &der(KEYS[0].public));
+    let told = Message::default().with(
+        3,
+        b"Invalid key type: private key required for signing operation.",
+    );
+    assert_eq!(answer(sign(&argument.into_bytes())), told.into_bytes());
 }
 
 #[test]

@@ -1,8 +1,13 @@
-//! What has to happen on Envoy's main thread, and the way there and back.
+//! What belongs to no stream, and the way to a thread of Envoy's that can do it.
 //!
-//! Any thread posts a [`Task`]; the binding wakes the main thread through the scheduler of a filter
-//! configuration, and comes back with [`Process::run_tasks`]. Calls that are sent there belong to
-//! the configuration that lent itself: when that goes, its calls are lost, and their plugins told.
+//! Any thread posts a [`Task`]. If the worker whose instance it is about has a paused stream, the
+//! task goes there, by the way of that stream: the guest may act on any of the streams that it
+//! holds, which are that worker's alone to touch. If there is none, there is nothing to act on, and
+//! the task goes to the main thread: the binding wakes it through the scheduler of a filter
+//! configuration, and comes back with [`Process::run_tasks`].
+//!
+//! Calls are sent on the main thread alone. They belong to the configuration that lent itself: when
+//! that goes, its calls are lost, and their plugins told.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -18,9 +23,13 @@ pub trait Threads: Send + Sync {
     /// as good as once.
     fn wake_main_thread(&self);
 
-    /// Hands a letter to the stream with this key, on its worker; lost where the stream is gone, or
-    /// was never paused.
-    fn send_to_stream(&self, key: u64, letter: Letter);
+    /// Hands a letter to the stream with this key on `worker`; lost where the stream is gone, or was
+    /// never paused.
+    fn send_to_stream(&self, worker: u32, key: u64, letter: Letter);
+
+    /// Has [`Process::run_on_worker`] called on `worker`; gives the task back where no stream there
+    /// leads to it.
+    fn send_to_worker(&self, worker: u32, task: Task) -> Result<(), Task>;
 }
 
 /// What a guest asked of a stream while it ran elsewhere.
@@ -34,9 +43,13 @@ pub struct Letter {
     pub actions: Actions,
 }
 
-/// Something to be done on the main thread.
+/// Something to be done on one of Envoy's threads.
 #[derive(Debug)]
-pub(super) enum Task {
+pub struct Task(pub(super) Work);
+
+/// What is to be done.
+#[derive(Debug)]
+pub(super) enum Work {
     /// A tick is due.
     Tick { address: Address, epoch: u64 },
     /// A queue has a new item.
@@ -57,7 +70,7 @@ pub(super) enum Task {
     Cancel { address: Address, token: u32 },
 }
 
-impl Task {
+impl Work {
     const fn address(&self) -> Address {
         match self {
             Self::Tick { address, .. }
@@ -68,6 +81,9 @@ impl Task {
         }
     }
 }
+
+/// The number of no configuration.
+const NO_CONFIG: u64 = 0;
 
 /// How long changes of metrics gather before they are told: not longer than a person waits who
 /// looks at them, not so often that it costs anything.
@@ -103,10 +119,27 @@ impl Process {
     pub fn run_tasks(&self, config: u64, host: &mut RootHost) {
         // Tasks may post others: those wait for the next time, so that Envoy gets its turn.
         let tasks = std::mem::take(&mut *self.tasks.lock());
-        for task in tasks {
-            if let Some(runner) = self.runner(task.address().plugin) {
-                runner.run(task, config, host);
+        for work in tasks {
+            // What is to act on a stream may have been posted while that was about to pause.
+            if let Err(work) = self.send_to_worker(work) {
+                self.run(work, config, host);
             }
+        }
+    }
+
+    /// Does a task on the worker that it was sent to.
+    pub fn run_on_worker(&self, task: Task) {
+        self.run(task.0, NO_CONFIG, &mut None);
+    }
+
+    /// A task that was sent to a worker did not get there.
+    pub fn send_again(&self, task: Task) {
+        self.post(task.0);
+    }
+
+    fn run(&self, work: Work, config: u64, host: &mut RootHost) {
+        if let Some(runner) = self.runner(work.address().plugin) {
+            runner.run(work, config, host);
         }
     }
 
@@ -118,15 +151,15 @@ impl Process {
         } else {
             self.answers.lock().get(&(config, id)).copied()
         };
-        if let Some((address, token)) = expected
-            && let Some(runner) = self.runner(address.plugin)
-        {
-            let task = Task::Answer {
+        if let Some((address, token)) = expected {
+            let answer = Work::Answer {
                 address,
                 token,
                 event,
             };
-            runner.run(task, config, host);
+            if let Err(answer) = self.send_to_worker(answer) {
+                self.run(answer, config, host);
+            }
         }
     }
 
@@ -140,7 +173,7 @@ impl Process {
             *of != config
         });
         for (address, token) in lost {
-            self.post(Task::Answer {
+            self.post(Work::Answer {
                 address,
                 token,
                 event: CallEvent::Lost,
@@ -148,9 +181,21 @@ impl Process {
         }
     }
 
-    pub(super) fn post(&self, task: Task) {
-        self.tasks.lock().push(task);
-        self.threads.wake_main_thread();
+    pub(super) fn post(&self, work: Work) {
+        if let Err(work) = self.send_to_worker(work) {
+            self.tasks.lock().push(work);
+            self.threads.wake_main_thread();
+        }
+    }
+
+    /// Sends work to the worker that it is about, if it may be done there and a stream leads there.
+    fn send_to_worker(&self, work: Work) -> Result<(), Work> {
+        if matches!(work, Work::Call { .. } | Work::Cancel { .. }) {
+            return Err(work);
+        }
+        let worker = work.address().worker;
+        let sent = self.threads.send_to_worker(worker, Task(work));
+        sent.map_err(|task| task.0)
     }
 
     pub(super) fn expect_answer(&self, config: u64, id: u64, address: Address, token: u32) {
