@@ -3,7 +3,6 @@
 use std::env;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
 use thiserror::Error;
 
 use super::Process;
@@ -106,7 +105,6 @@ fn plugin(process: &Process, spec: &PluginSpec) -> Plugin {
         vm_config: spec.vm_config.clone().into_bytes(),
         env: environment(&spec.env),
         log: Arc::clone(&process.log),
-        missing: Mutex::default(),
     }
 }
 

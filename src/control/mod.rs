@@ -26,7 +26,7 @@ pub use threads::{Letter, Task, Threads};
 
 use crate::cache::Modules;
 use crate::plugin::Plan;
-use crate::proxy_wasm::{Address, LinkError, Metrics, Runtime, SharedData, SharedQueues};
+use crate::proxy_wasm::{Address, LinkError, Metrics, Runtime, SharedData, SharedQueues, property};
 use crate::telemetry::Log;
 use crate::vm::{CompileError, Engine};
 use jobs::Jobs;
@@ -80,6 +80,8 @@ impl Process {
     /// Starts the engine and the job threads.
     pub fn start(log: Arc<dyn Log>, threads: Arc<dyn Threads>) -> Result<Arc<Self>, ProcessError> {
         let engine = Engine::new()?;
+        // Here rather than on a worker, where a plugin asks for it: it reads a file.
+        property::read_node();
         Ok(Arc::new(Self {
             runtime: Runtime::new(&engine)?,
             engine: Arc::new(engine),

@@ -4,7 +4,7 @@ use wasmtime::{Caller, FuncType, Linker, Val, ValType};
 
 use super::abi::{AbiVersion, Parameter};
 use super::hostcalls::{
-    buffer, context, foreign, grpc, header_map, http_call, log, metric, pending, property, queue,
+    buffer, context, foreign, grpc, header_map, http_call, log, metric, property, queue,
     shared_data, stream, time, wasi,
 };
 use super::memory::Guest;
@@ -79,7 +79,6 @@ const WASI_RUNNING: [&str; 5] = ["fd_read", "fd_seek", "fd_close", "path_open", 
 pub(super) fn link(engine: &wasmtime::Engine, abi: AbiVersion) -> wasmtime::Result<Linker<State>> {
     let mut linker = Linker::new(engine);
     link_env(&mut linker, abi)?;
-    link_pending(&mut linker)?;
     link_wasi(&mut linker)?;
     Ok(linker)
 }
@@ -172,18 +171,6 @@ fn link_env(l: &mut Linker<State>, abi: AbiVersion) -> wasmtime::Result<()> {
         permit(&guest, "pthread_equal", Allow::Running)?;
         wasmtime::Result::Ok(u32::from(a == b))
     })?;
-    Ok(())
-}
-
-fn link_pending(linker: &mut Linker<State>) -> wasmtime::Result<()> {
-    for (name, parameters) in pending::PENDING {
-        let ty = status_type(linker.engine(), parameters);
-        linker.func_new("env", name, ty, move |mut guest, _, results| {
-            permit(&guest, name, Allow::Running)?;
-            give(results, pending::unimplemented(&mut guest, name) as u32);
-            Ok(())
-        })?;
-    }
     Ok(())
 }
 

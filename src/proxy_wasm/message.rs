@@ -89,7 +89,6 @@ impl Message {
     }
 
     /// A field of bytes or text.
-    #[cfg(test)]
     #[must_use]
     pub(super) fn with_bytes(self, number: u8, content: &[u8]) -> Self {
         if content.is_empty() {

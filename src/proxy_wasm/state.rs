@@ -1,9 +1,8 @@
 //! What the host keeps for one instance, in its store.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
 use wasmtime::{Memory, TypedFunc};
 
 use super::call::{Answer, Call, Callouts};
@@ -39,15 +38,6 @@ pub struct Plugin {
     pub shared_queues: Arc<SharedQueues>,
     /// The metrics that it defines.
     pub metrics: Arc<PluginMetrics>,
-    /// Host functions that we do not have yet, as far as they were called.
-    pub missing: Mutex<HashSet<&'static str>>,
-}
-
-impl Plugin {
-    /// Whether the missing host function `name` is called for the first time.
-    pub(super) fn first_use(&self, name: &'static str) -> bool {
-        self.missing.lock().insert(name)
-    }
 }
 
 impl std::fmt::Debug for Plugin {

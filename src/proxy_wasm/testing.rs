@@ -261,7 +261,6 @@ pub(super) fn plugin(log: Arc<dyn Log>) -> Plugin {
         shared_data: SharedData::default().space("vm"),
         shared_queues: Arc::new(SharedQueues::default()),
         metrics: Metrics::default().of("default.test"),
-        missing: Mutex::default(),
     }
 }
 

@@ -244,6 +244,8 @@ fn listener(case: &Case, lane: &Lane, modules: &Modules<'_>) -> Value {
         "name": "envoy.filters.http.router",
         "typed_config": {
             "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router",
+            // Times have digits, more or less.
+            "suppress_envoy_headers": true,
         },
     }));
     let upstream = json!({

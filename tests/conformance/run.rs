@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Read as _;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use std::{env, fs};
 
+use tokio::net::TcpSocket;
 use tokio::sync::Semaphore;
 use tokio::time::sleep;
 
@@ -18,7 +19,7 @@ use super::client;
 use super::configuration::{self, Backend, Lane, Modules, Side, edge};
 use super::differences::{self, Difference};
 use super::observation::{Log, Outside, observe};
-use super::server::Server;
+use super::server::{self, Server};
 use crate::support::envoy::{Envoy, Launch};
 use crate::support::{NEWEST, module};
 
@@ -168,8 +169,36 @@ pub(crate) fn run(cases: &[Case], parallel: usize) -> Vec<Outcome> {
 /// A lane with its servers.
 struct Stand {
     lane: Lane,
-    upstream: Option<Server>,
-    callouts: Vec<(String, Option<Server>)>,
+    upstream: Behind,
+    callouts: Vec<(String, Behind)>,
+}
+
+/// What answers, or does not, behind a cluster.
+enum Behind {
+    Server(Server),
+    /// A port where nothing listens; taken, so that nobody else gets it.
+    Closed(TcpSocket),
+    Nothing,
+}
+
+impl Behind {
+    /// The requests that came.
+    fn seen(&self) -> Vec<server::Seen> {
+        match self {
+            Self::Server(server) => server.seen(),
+            Self::Closed(_) | Self::Nothing => Vec::new(),
+        }
+    }
+
+    fn backend(&self, answers: &[Message]) -> Backend {
+        let port = match self {
+            Self::Server(server) => server.port,
+            Self::Closed(socket) => socket.local_addr().expect("an address").port(),
+            Self::Nothing => return Backend::Empty,
+        };
+        let http2 = answers.iter().any(|answer| answer.http2);
+        Backend::Port { port, http2 }
+    }
 }
 
 async fn chunk_of(cases: &[Case], parallel: usize) -> Vec<Outcome> {
@@ -260,14 +289,14 @@ async fn join_all<F: Future>(work: impl Iterator<Item = F>) -> Vec<F::Output> {
 }
 
 async fn stand(case: &Case, number: usize, side: Side) -> Stand {
+    let upstream = behind(&case.answers).await;
     let mut ports = BTreeMap::new();
-    let (upstream, backend) = backend(&case.answers).await;
-    ports.insert("upstream".to_owned(), backend);
+    ports.insert("upstream".to_owned(), upstream.backend(&case.answers));
     let mut callouts = Vec::new();
     for Callout { name, answers } in &case.callouts {
-        let (server, backend) = self::backend(answers).await;
-        ports.insert(name.clone(), backend);
-        callouts.push((name.clone(), server));
+        let behind = behind(answers).await;
+        ports.insert(name.clone(), behind.backend(answers));
+        callouts.push((name.clone(), behind));
     }
     Stand {
         lane: Lane {
@@ -281,22 +310,16 @@ async fn stand(case: &Case, number: usize, side: Side) -> Stand {
     }
 }
 
-async fn backend(answers: &[Message]) -> (Option<Server>, Backend) {
+async fn behind(answers: &[Message]) -> Behind {
     match answers.first().map_or("", Message::word) {
-        "empty" => (None, Backend::Empty),
+        "empty" => Behind::Nothing,
         "refuse" => {
-            // Taken and left at once: nothing listens there.
-            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
-            let port = listener.local_addr().expect("an address").port();
-            let http2 = false;
-            (None, Backend::Port { port, http2 })
+            let socket = TcpSocket::new_v4().expect("a socket");
+            let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+            socket.bind(any).expect("a port");
+            Behind::Closed(socket)
         }
-        _ => {
-            let server = Server::start(answers).await;
-            let http2 = answers.iter().any(|answer| answer.http2);
-            let port = server.port;
-            (Some(server), Backend::Port { port, http2 })
-        }
+        _ => Behind::Server(Server::start(answers).await),
     }
 }
 
@@ -366,11 +389,11 @@ async fn lane_of(case: &Case, stand: &Stand, log: &Mutex<Log>, envoy: &Envoy) ->
     .await;
     // What was written last.
     sleep(case.settle + Duration::from_millis(30)).await;
-    outside.upstream = stand.upstream.as_ref().map_or(Vec::new(), Server::seen);
-    for (name, server) in &stand.callouts {
-        let seen = server.as_ref().map_or(Vec::new(), Server::seen);
-        outside.callouts.push((name.clone(), seen));
-    }
+    outside.upstream = stand.upstream.seen();
+    let callouts = stand.callouts.iter();
+    outside.callouts = callouts
+        .map(|(name, behind)| (name.clone(), behind.seen()))
+        .collect();
     if !case.stats.is_empty() {
         outside.stats = stats(case, &stand.lane, envoy).await;
     }

@@ -12,7 +12,6 @@ pub(super) mod header_map;
 pub(super) mod http_call;
 pub(super) mod log;
 pub(super) mod metric;
-pub(super) mod pending;
 pub(super) mod property;
 pub(super) mod queue;
 pub(super) mod shared_data;

@@ -46,6 +46,9 @@ pub(in crate::proxy_wasm) fn get(
     if let Some(value) = property::of_plugin(&plugin, &parts) {
         return memory::give(guest, value, out_ptr, out_len);
     }
+    if let Some(value) = property::of_envoy(&parts) {
+        return value?.with_wire_form(|bytes| memory::give(guest, bytes, out_ptr, out_len))?;
+    }
     memory::with_exchange(guest, |exchange, guest| {
         let Some(exchange) = exchange else {
             // On root contexts, Envoy has the node there.

@@ -99,6 +99,9 @@ pub(super) fn upstream<'a>(exchange: &'a Exchange, name: &[u8]) -> Hostcall<Valu
                 .map(Value::Uint),
         ),
         b"num_endpoints" => found(host.cluster_hosts().map(Value::Uint)),
+        b"transport_failure_reason" if host.text(Text::UpstreamAddress).is_some() => {
+            text_or_empty(exchange, Text::UpstreamTransportFailureReason)
+        }
         b"transport_failure_reason" => text(exchange, Text::UpstreamTransportFailureReason),
         name => match tls(name) {
             Some([_, attribute]) => of_tls(exchange, attribute, Text::UpstreamTlsVersion),

@@ -160,7 +160,7 @@ fn entry(name: &[u8], value: &[u8]) -> Vec<u8> {
 }
 
 /// `google.protobuf.Struct`.
-fn structure(map: &Value<'_>) -> Option<Vec<u8>> {
+pub(super) fn structure(map: &Value<'_>) -> Option<Vec<u8>> {
     let Value::Map(entries) = map else {
         return None;
     };

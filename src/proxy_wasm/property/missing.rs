@@ -22,7 +22,11 @@ pub struct Missing {
 
 /// All of them. `COMPATIBILITY.md` lists them.
 pub const MISSING: &[Missing] = &[
-    not_found("xds.node", "no callback tells anything of the node"),
+    partly(
+        "xds.node",
+        "id, cluster, locality and metadata, as the bootstrap file (JSON or YAML) and Envoy's \
+         arguments have them; no callback tells anything of the node",
+    ),
     not_found("xds.listener_metadata", "no callback reads it"),
     not_found("xds.virtual_host_metadata", "no callback reads it"),
     not_found("upstream.locality", "no callback reads it"),

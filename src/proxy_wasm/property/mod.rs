@@ -7,9 +7,11 @@
 mod attribute;
 mod metadata;
 pub mod missing;
+mod node;
 mod state;
 mod value;
 
+pub use node::read_node;
 pub use state::States;
 pub(super) use state::{Declared, Form, Prototype, set};
 pub(super) use value::{NoWireForm, Value};
@@ -29,6 +31,14 @@ pub(super) fn of_plugin<'a>(plugin: &'a Plugin, path: &[&[u8]]) -> Option<&'a [u
         [b"plugin_name"] => Some(plugin.name.as_bytes()),
         [b"plugin_root_id"] => Some(plugin.root_id.as_bytes()),
         [b"plugin_vm_id"] => Some(plugin.vm_id.as_bytes()),
+        _ => None,
+    }
+}
+
+/// A property of this Envoy, which every context has too.
+pub(super) fn of_envoy(path: &[&[u8]]) -> Option<Hostcall<Value<'static>>> {
+    match path {
+        [b"xds", b"node", rest @ ..] => Some(node::find(rest)),
         _ => None,
     }
 }
@@ -72,6 +82,7 @@ pub(super) fn is_container(path: &[&[u8]]) -> bool {
     match path {
         [b"request" | b"response", b"headers"] | [b"response", b"trailers"] => true,
         [b"metadata", rest @ ..] => metadata::is_container(rest),
+        [b"xds", b"node", rest @ ..] => node::is_container(rest),
         [b"xds", name, rest @ ..] => {
             metadata_source(name).is_some() && metadata::is_container(rest)
         }
@@ -86,8 +97,8 @@ pub(super) fn has_container(exchange: &Exchange, path: &[&[u8]]) -> bool {
         [b"metadata", rest @ ..] => metadata::has_container(exchange, Source::Dynamic, rest),
         [b"xds", name, rest @ ..] => metadata_source(name)
             .is_some_and(|source| metadata::has_container(exchange, source, rest)),
-        // Comes with the upstream host.
-        [b"upstream_filter_state"] => exchange.host().text(Text::UpstreamAddress).is_some(),
+        // Comes with the upstream's connection.
+        [b"upstream_filter_state"] => exchange.host().text(Text::UpstreamLocalAddress).is_some(),
         _ => true,
     }
 }

@@ -113,6 +113,7 @@ fn attributes_in_their_forms() {
             ("connection.uri_san_peer_certificate", NOT_FOUND),
             ("upstream.address", NOT_FOUND),
             ("upstream.num_endpoints", int(3)),
+            ("upstream.transport_failure_reason", NOT_FOUND),
             ("upstream.request_attempt_count", int(1)),
             ("xds.cluster_name", text("cluster")),
             ("xds.route_name", text("route")),
@@ -211,7 +212,7 @@ fn containers_have_no_wire_form() {
     let mut bench = Bench::on_stream(stream());
     assert_eq!(bench.get_property("upstream_filter_state"), NOT_FOUND);
     let mut stream = stream();
-    stream.texts.push((Text::UpstreamAddress, "10.0.0.2:80"));
+    stream.texts.push((Text::UpstreamLocalAddress, "10.0.0.3:4444"));
     let mut bench = Bench::on_stream(stream);
     for path in [
         "",

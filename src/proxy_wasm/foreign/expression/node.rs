@@ -43,6 +43,9 @@ impl Stream {
         if let Some(text) = property::of_plugin(&self.plugin, path) {
             return Ok(show(Value::text(text)));
         }
+        if let Some(value) = property::of_envoy(path) {
+            return value.map(show);
+        }
         let mut exchange = self.exchange.lock();
         let exchange = exchange.as_deref_mut().ok_or(Status::NotFound)?;
         property::refresh(exchange, path);
@@ -50,8 +53,13 @@ impl Stream {
     }
 
     fn has_container(&self, path: &[&[u8]]) -> bool {
+        if let Some(value) = property::of_envoy(path) {
+            return value.is_ok();
+        }
         let mut exchange = self.exchange.lock();
-        exchange.as_deref_mut().is_some_and(|exchange| {
+        // Every context has the node there.
+        let is_everywhere = matches!(path, [b"xds"]);
+        exchange.as_deref_mut().map_or(is_everywhere, |exchange| {
             property::refresh(exchange, path);
             property::has_container(exchange, path)
         })
