@@ -57,7 +57,7 @@ pub struct Process {
     sets: Mutex<HashMap<String, Weak<PluginSet>>>,
     runners: Mutex<HashMap<u64, Weak<Runner>>>,
     /// What waits for the main thread.
-    tasks: Mutex<Vec<Work>>,
+    tasks: Mutex<Vec<Task>>,
     /// Calls of the main thread that have no answer yet, by configuration and its number for them.
     answers: Mutex<HashMap<(u64, u64), (Address, u32)>>,
 }

@@ -45,7 +45,7 @@ pub struct Letter {
 
 /// Something to be done on one of Envoy's threads.
 #[derive(Debug)]
-pub struct Task(pub(super) Work);
+pub struct Task(Box<Work>);
 
 /// What is to be done.
 #[derive(Debug)]
@@ -119,22 +119,22 @@ impl Process {
     pub fn run_tasks(&self, config: u64, host: &mut RootHost) {
         // Tasks may post others: those wait for the next time, so that Envoy gets its turn.
         let tasks = std::mem::take(&mut *self.tasks.lock());
-        for work in tasks {
+        for task in tasks {
             // What is to act on a stream may have been posted while that was about to pause.
-            if let Err(work) = self.send_to_worker(work) {
-                self.run(work, config, host);
+            if let Err(task) = self.send_to_worker(task) {
+                self.run(*task.0, config, host);
             }
         }
     }
 
     /// Does a task on the worker that it was sent to.
     pub fn run_on_worker(&self, task: Task) {
-        self.run(task.0, NO_CONFIG, &mut None);
+        self.run(*task.0, NO_CONFIG, &mut None);
     }
 
     /// A task that was sent to a worker did not get there.
     pub fn send_again(&self, task: Task) {
-        self.post(task.0);
+        self.post(*task.0);
     }
 
     fn run(&self, work: Work, config: u64, host: &mut RootHost) {
@@ -152,13 +152,13 @@ impl Process {
             self.answers.lock().get(&(config, id)).copied()
         };
         if let Some((address, token)) = expected {
-            let answer = Work::Answer {
+            let answer = Task(Box::new(Work::Answer {
                 address,
                 token,
                 event,
-            };
+            }));
             if let Err(answer) = self.send_to_worker(answer) {
-                self.run(answer, config, host);
+                self.run(*answer.0, config, host);
             }
         }
     }
@@ -182,20 +182,18 @@ impl Process {
     }
 
     pub(super) fn post(&self, work: Work) {
-        if let Err(work) = self.send_to_worker(work) {
-            self.tasks.lock().push(work);
+        if let Err(task) = self.send_to_worker(Task(Box::new(work))) {
+            self.tasks.lock().push(task);
             self.threads.wake_main_thread();
         }
     }
 
-    /// Sends work to the worker that it is about, if it may be done there and a stream leads there.
-    fn send_to_worker(&self, work: Work) -> Result<(), Work> {
-        if matches!(work, Work::Call { .. } | Work::Cancel { .. }) {
-            return Err(work);
+    /// Sends a task to the worker that it is about, if it may be done there and a stream leads there.
+    fn send_to_worker(&self, task: Task) -> Result<(), Task> {
+        if matches!(*task.0, Work::Call { .. } | Work::Cancel { .. }) {
+            return Err(task);
         }
-        let worker = work.address().worker;
-        let sent = self.threads.send_to_worker(worker, Task(work));
-        sent.map_err(|task| task.0)
+        self.threads.send_to_worker(task.0.address().worker, task)
     }
 
     pub(super) fn expect_answer(&self, config: u64, id: u64, address: Address, token: u32) {

@@ -17,7 +17,7 @@ pub(super) struct Exports {
     pub(super) response_headers: Option<HeadersCallback>,
     pub(super) response_body: Option<TypedFunc<(u32, u32, u32), u32>>,
     pub(super) response_trailers: Option<TypedFunc<(u32, u32), u32>>,
-    pub(super) http_call_response: Option<TypedFunc<(u32, u32, u32, u32, u32), ()>>,
+    pub(super) http_call_response: Option<HttpCallResponse>,
     pub(super) grpc_receive_initial_metadata: Option<TypedFunc<(u32, u32, u32), ()>>,
     pub(super) grpc_receive: Option<TypedFunc<(u32, u32, u32), ()>>,
     pub(super) grpc_receive_trailing_metadata: Option<TypedFunc<(u32, u32, u32), ()>>,
@@ -28,6 +28,9 @@ pub(super) struct Exports {
     pub(super) done: Option<TypedFunc<u32, u32>>,
     pub(super) delete: Option<TypedFunc<u32, ()>>,
 }
+
+/// `proxy_on_http_call_response`.
+pub(super) type HttpCallResponse = TypedFunc<(u32, u32, u32, u32, u32), ()>;
 
 /// `proxy_on_{request,response}_headers`: ABI 0.1.0 does not say whether the message ends here.
 pub(super) enum HeadersCallback {

@@ -59,11 +59,14 @@ pub struct Metrics {
     changed: Arc<Mutex<Vec<Arc<Metric>>>>,
 }
 
+/// Metrics of a plugin by kind and name: the same name with another kind is another one.
+type ByName = HashMap<(Kind, Box<[u8]>), Arc<Metric>>;
+
 /// The metrics of a plugin.
 #[derive(Debug)]
 pub struct PluginMetrics {
     plugin: Arc<str>,
-    metrics: Mutex<HashMap<(Kind, Box<[u8]>), Arc<Metric>>>,
+    metrics: Mutex<ByName>,
     changed: Arc<Mutex<Vec<Arc<Metric>>>>,
 }
 

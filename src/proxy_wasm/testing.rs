@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use wasmtime::{Caller, Linker, Module, Store, TypedFunc};
 
 use super::abi::Map;
-use super::call::Callouts;
+use super::call::{Callouts, Fields};
 use super::exchange::{Exchange, Maps};
 use super::host::{
     Attributes, Bodies, Datum, Direction, FilterState, Headers, Metadata, Number, Source, Span,
@@ -35,7 +35,7 @@ pub(super) type Key = (Source, &'static str, &'static str);
 /// The proxy's side of a stream. Whatever is not in it is absent.
 #[derive(Default)]
 pub(super) struct Stream {
-    pub(super) maps: HashMap<Map, Vec<(Vec<u8>, Vec<u8>)>>,
+    pub(super) maps: HashMap<Map, Fields>,
     pub(super) bodies: [Vec<u8>; 2],
     pub(super) texts: Vec<(Text, &'static str)>,
     pub(super) numbers: Vec<(Number, u64)>,

@@ -79,7 +79,7 @@ fn out_pointers_may_be_null() {
         compress(guest, places, 0, 0)
     });
     assert_eq!(status, Status::Ok);
-    // The size alone: the address stays what it was, so read it as one.
+    // The size alone.
     let (status, size) = bench.run(move |guest| {
         memory::write(guest, 8, b"compresstext").unwrap();
         let places = [(8, 8), (16, 4)];

@@ -27,7 +27,7 @@ fn content(guest: &mut Guest<'_>, buffer: u32) -> Hostcall<Content> {
         BufferType::RequestBody => Direction::Request,
         BufferType::ResponseBody => Direction::Response,
         BufferType::VmConfiguration => return Ok(Content::Vm),
-        // The call that is being made is the configuration.
+        // Without another call, the data of a call is the configuration that is at hand.
         BufferType::PluginConfiguration | BufferType::CallData if state.configuring => {
             return Ok(Content::Plugin);
         }
@@ -40,10 +40,10 @@ fn content(guest: &mut Guest<'_>, buffer: u32) -> Hostcall<Content> {
         BufferType::PluginConfiguration | BufferType::CallResponseBody => {
             return Err(Status::NotFound.into());
         }
-        BufferType::DownstreamData
-        | BufferType::UpstreamData
-        | BufferType::GrpcMessage
-        | BufferType::CallData => return Ok(Content::Empty),
+        BufferType::DownstreamData | BufferType::UpstreamData | BufferType::GrpcMessage => {
+            return Ok(Content::Empty);
+        }
+        BufferType::CallData => return Ok(Content::Vm),
     };
     let window = memory::with_exchange(guest, |exchange, _| exchange?.view.body(body));
     Ok(Content::Body(body, window))

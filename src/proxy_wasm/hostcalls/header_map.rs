@@ -37,8 +37,16 @@ pub(in crate::proxy_wasm) fn get_value(
             give(guest, found)
         }),
         MapType::Answer(part) => memory::with_answer(guest, |answer, guest| {
-            let fields = answer.and_then(|answer| part.of(answer));
-            let fields = fields.ok_or(Status::BadArgument)?;
+            let Some(fields) = answer.and_then(|answer| part.of(answer)) else {
+                let in_log = memory::with_exchange(guest, |exchange, _| {
+                    exchange.is_some_and(|exchange| exchange.view.log)
+                });
+                return if in_log {
+                    give(guest, None)
+                } else {
+                    Err(Status::BadArgument.into())
+                };
+            };
             let key = key.of(memory::bytes(guest))?;
             let found = fields
                 .iter()

@@ -158,6 +158,8 @@ pub(in crate::proxy_wasm) fn fd_pwrite(
 
 /// The parts of a write, put together; none if they are too much.
 fn line(guest: &mut Guest<'_>, parts: u32, count: u32) -> Hostcall<Option<Vec<u8>>> {
+    let table = (count as usize).saturating_mul(8);
+    memory::block(guest, parts, table)?;
     if count > MAX_PARTS {
         return Ok(None);
     }

@@ -165,7 +165,10 @@ impl Node {
             }
             [b"metadata"] => Ok(map(&self.metadata)),
             [b"metadata", name, rest @ ..] => {
-                let found = self.metadata.iter().find(|(known, _)| known.as_bytes() == *name);
+                let found = self
+                    .metadata
+                    .iter()
+                    .find(|(known, _)| known.as_bytes() == *name);
                 let (_, tree) = found.ok_or(Status::NotFound)?;
                 Ok(tree.find(rest).ok_or(Status::NotFound)?.value())
             }
@@ -234,7 +237,10 @@ impl Tree {
     fn from_yaml_node(yaml: &Yaml<'_>) -> Self {
         match yaml {
             Yaml::Value(Scalar::Boolean(flag)) => Self::Flag(*flag),
-            #[allow(clippy::cast_precision_loss, reason = "a protobuf Value has nothing else")]
+            #[allow(
+                clippy::cast_precision_loss,
+                reason = "a protobuf Value has nothing else"
+            )]
             Yaml::Value(Scalar::Integer(number)) => Self::Number(*number as f64),
             // Envoy's YAML has no fractions: they are text.
             Yaml::Value(Scalar::FloatingPoint(number)) => Self::Text(number.to_string()),
@@ -356,9 +362,18 @@ admin: {}
         assert_eq!(bytes(&node, "metadata.NOTHING"), Some(Err(NoWireForm)));
         assert_eq!(bytes(&node, "metadata"), Some(Err(NoWireForm)));
         assert!(bytes(&node, "metadata.MAP").unwrap().is_ok());
-        let region = Message::default().with(1, b"here").with(3, b"there").into_bytes();
+        let region = Message::default()
+            .with(1, b"here")
+            .with(3, b"there")
+            .into_bytes();
         assert_eq!(bytes(&node, "locality"), Some(Ok(region)));
-        for path in ["nope", "id.x", "locality.nope", "metadata.nope", "metadata.TEXT.x"] {
+        for path in [
+            "nope",
+            "id.x",
+            "locality.nope",
+            "metadata.nope",
+            "metadata.TEXT.x",
+        ] {
             assert_eq!(bytes(&node, path), None, "{path}");
         }
     }
@@ -380,7 +395,13 @@ admin: {}
         assert_eq!(numbers, [1, 3, 4]);
 
         let overlay = "node: { id: over, metadata: { N: x, M: y } }";
-        let arguments = ["-c", "b.json", "--config-yaml", overlay, "--service-cluster=c"];
+        let arguments = [
+            "-c",
+            "b.json",
+            "--config-yaml",
+            overlay,
+            "--service-cluster=c",
+        ];
         let node = read(&arguments).unwrap();
         assert_eq!(text(&node, "id"), "over");
         assert_eq!(text(&node, "cluster"), "c");

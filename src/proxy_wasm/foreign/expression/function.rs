@@ -1,9 +1,10 @@
 //! The functions of expressions.
 //!
 //! Envoy refuses to compile a call of a function that it does not have, so there is a table of
-//! those that it has. Two are our own: `matches`, whose regular expressions have to be bounded, and
-//! the one that loops ask.
+//! those that it has. Some are our own: `matches`, whose regular expressions have to be bounded, the
+//! global forms of what is a method elsewhere, and the one that loops ask.
 
+use cel::common::functions::Function;
 use cel::common::types::{CelBool, CelInt, CelString, DYN_TYPE, INT_TYPE, STRING_TYPE};
 use cel::common::value::CowVal;
 use cel::{DeclarationError, Env, ExecutionError};
@@ -29,10 +30,12 @@ const FUNCTIONS: &[(&str, Style, &[usize])] = &[
     ("bool", Style::Global, &[1]),
     ("bytes", Style::Global, &[1]),
     ("contains", Style::Method, &[1]),
+    ("contains", Style::Global, &[2]),
     ("double", Style::Global, &[1]),
     ("duration", Style::Global, &[1]),
     ("dyn", Style::Global, &[1]),
     ("endsWith", Style::Method, &[1]),
+    ("endsWith", Style::Global, &[2]),
     ("getDate", Style::Method, &[0, 1]),
     ("getDayOfMonth", Style::Method, &[0, 1]),
     ("getDayOfWeek", Style::Method, &[0, 1]),
@@ -49,6 +52,7 @@ const FUNCTIONS: &[(&str, Style, &[usize])] = &[
     ("size", Style::Method, &[0]),
     ("size", Style::Global, &[1]),
     ("startsWith", Style::Method, &[1]),
+    ("startsWith", Style::Global, &[2]),
     ("string", Style::Global, &[1]),
     ("timestamp", Style::Global, &[1]),
     ("type", Style::Global, &[1]),
@@ -73,8 +77,15 @@ pub(super) fn exists(name: &str, has_target: bool, arguments: usize) -> bool {
 pub(super) fn add(environment: &mut Env) -> Result<(), DeclarationError> {
     let range = vec![DYN_TYPE, INT_TYPE];
     environment.add_overload(RANGE, RANGE, range, loop_over)?;
-    let texts = vec![STRING_TYPE, STRING_TYPE];
-    environment.add_overload("matches", "matches", texts, matches)?;
+    for (name, function) in [
+        ("contains", contains as Function),
+        ("endsWith", ends_with),
+        ("matches", matches),
+        ("startsWith", starts_with),
+    ] {
+        let id = format!("global_{name}");
+        environment.add_overload(name, &id, vec![STRING_TYPE, STRING_TYPE], function)?;
+    }
     let pattern = vec![STRING_TYPE];
     environment.add_member_overload("matches", "matches_string", STRING_TYPE, pattern, matches)
 }
@@ -92,22 +103,41 @@ fn loop_over<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, E
     Ok(range)
 }
 
+fn contains<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
+    of_texts(&arguments, |text, part| Ok(text.contains(part)))
+}
+
+fn ends_with<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
+    of_texts(&arguments, |text, part| Ok(text.ends_with(part)))
+}
+
+fn starts_with<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
+    of_texts(&arguments, |text, part| Ok(text.starts_with(part)))
+}
+
 fn matches<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
-    let [text, pattern] = arguments.as_slice() else {
-        return Err(ExecutionError::missing_argument_or_target());
-    };
-    let texts = (
-        text.downcast_ref::<CelString>(),
-        pattern.downcast_ref::<CelString>(),
-    );
-    let (Some(text), Some(pattern)) = texts else {
-        return Err(ExecutionError::missing_argument_or_target());
-    };
-    budget::check()?;
-    let regex = RegexBuilder::new(pattern.inner())
-        .size_limit(MAX_REGEX)
-        .dfa_size_limit(MAX_REGEX)
-        .build()
-        .map_err(|error| ExecutionError::function_error("matches", error))?;
-    Ok(CowVal::owned(CelBool::from(regex.is_match(text.inner()))))
+    of_texts(&arguments, |text, pattern| {
+        budget::check()?;
+        let regex = RegexBuilder::new(pattern)
+            .size_limit(MAX_REGEX)
+            .dfa_size_limit(MAX_REGEX)
+            .build()
+            .map_err(|error| ExecutionError::function_error("matches", error))?;
+        Ok(regex.is_match(text))
+    })
+}
+
+/// Whether something is true of two texts.
+fn of_texts<'b, 'v>(
+    arguments: &[CowVal<'_, '_>],
+    is_true: impl FnOnce(&str, &str) -> Result<bool, ExecutionError>,
+) -> Result<CowVal<'b, 'v>, ExecutionError> {
+    if let [first, second] = arguments
+        && let Some(first) = first.downcast_ref::<CelString>()
+        && let Some(second) = second.downcast_ref::<CelString>()
+    {
+        let result = is_true(first.inner(), second.inner())?;
+        return Ok(CowVal::owned(CelBool::from(result)));
+    }
+    Err(ExecutionError::missing_argument_or_target())
 }

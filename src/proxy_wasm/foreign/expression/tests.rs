@@ -158,6 +158,8 @@ fn names_are_the_properties() {
         "[1, 2, 3].filter(x, x > 1) == [2, 3]",
         "request.path.matches('^/orders')",
         "matches(request.method, 'G.T')",
+        "contains('abc', 'b') && startsWith('abc', 'a') && endsWith('abc', 'c')",
+        "xds.route_name + '/' + plugin_name == 'route/default.test'",
         "string(response.code) + '!' == '200!'",
         "request.headers == request.headers",
     ]);

@@ -95,17 +95,13 @@ pub(super) fn from_cel(value: &(dyn Val + '_)) -> Result<Value<'static>, Executi
         let items = list.inner().iter().map(|item| from_cel(item.as_ref()));
         Value::List(items.collect::<Result<_, _>>()?)
     } else if let Some(map) = value.downcast_ref::<CelMap>() {
-        let entry = |(key, value): (&CelMapKey<'_>, &Box<dyn Val + '_>)| {
+        let mut entries = Vec::new();
+        for (key, value) in map.inner() {
             let key = from_cel(key.inner())?.wire_form();
             let key = key.map_err(|_| ExecutionError::InternalError("a key".to_owned()))?;
-            Ok((Cow::Owned(key), from_cel(value.as_ref())?))
-        };
-        Value::Map(
-            map.inner()
-                .iter()
-                .map(entry)
-                .collect::<Result<_, ExecutionError>>()?,
-        )
+            entries.push((Cow::Owned(key), from_cel(value.as_ref())?));
+        }
+        Value::Map(entries)
     } else if let Some(node) = value.downcast_ref::<Node>() {
         node.value()
     } else {
