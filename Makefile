@@ -10,12 +10,14 @@ TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 DEV := $(TARGET)/debug
 
 # Test files that start or read real Envoys and need the module built; `check` leaves them out.
-ENVOY_TESTS := abi e2e examples sdks soak
+ENVOY_TESTS := abi conformance e2e examples sdks soak
 PLAIN_TESTS := $(filter-out $(ENVOY_TESTS),$(basename $(notdir $(wildcard tests/*.rs))))
 
 GUESTS := $(wildcard examples/*/Cargo.toml)
 
 DOC := --no-deps --document-private-items
+# Private items are documented, so links to them work.
+DOC_FLAGS := -D warnings -A rustdoc::private_intra_doc_links
 
 .DEFAULT_GOAL := help
 .PHONY: help build dev demo run test-build test test-guests check e2e lint doc bench plugins envoy ci clean
@@ -63,8 +65,8 @@ lint: ## Format and lints; warnings are errors
 	$(CARGO) clippy --workspace --all-targets $(LOCKED) -- -D warnings
 
 doc: ## API documentation; warnings are errors
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc -p wasmplugin-host --lib $(DOC) $(LOCKED)
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc -p wasmplugin-envoy $(DOC) $(LOCKED)
+	RUSTDOCFLAGS="$(DOC_FLAGS)" $(CARGO) doc -p wasmplugin-host --lib $(DOC) $(LOCKED)
+	RUSTDOCFLAGS="$(DOC_FLAGS)" $(CARGO) doc -p wasmplugin-envoy $(DOC) $(LOCKED)
 
 bench: ## Micro-benchmarks (benches/)
 	$(CARGO) bench --bench '*' $(LOCKED)

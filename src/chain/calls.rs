@@ -2,7 +2,8 @@
 //! other streams' events in which a guest acts on it.
 
 use super::flow::{Body, Lane};
-use super::stream::{Effect, Reach, Stage, Stream, show};
+use super::stream::{Effect, Reach, Stage, Stream};
+use super::views::show;
 use crate::proxy_wasm::{Actions, CallEvent, Carrier, Direction, Exchange, OpenCall, View};
 
 impl Stream {

@@ -3,7 +3,7 @@
 //! Envoy sees one filter; inside it, requests meet the plugins in order and responses in reverse
 //! order, as if each were a filter of its own. [`Stream`] is the state machine that does so:
 //! Envoy's events go in, statuses and [`Effect`]s come out. It knows nothing of WebAssembly (a
-//! plugin is a [`Filter`]) nor of Envoy (the stream is an [`Exchange`](crate::proxy_wasm::Exchange)
+//! plugin is a [`Filter`]) nor of Envoy (the stream is an [`Exchange`]
 //! over a host), so that tables of events can drive it.
 //!
 //! # Pausing
@@ -35,9 +35,12 @@
 
 mod calls;
 mod flow;
+mod passing;
+mod replies;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod views;
 
 pub use stream::{BodyStatus, Effect, Stream};
 

@@ -19,7 +19,7 @@ use crate::proxy_wasm::memory::Guest;
 use crate::proxy_wasm::status::Status;
 use crate::telemetry::Level;
 use node::Stream;
-use program::Program;
+use program::{CompileError, Program};
 
 /// Expressions that an instance may have at a time. They are created while a plugin is configured,
 /// a few for each rule it has; a plugin with more leaks them.
@@ -39,12 +39,17 @@ pub(super) struct Expressions {
 }
 
 impl Expressions {
-    fn add(&mut self, program: Program) -> u32 {
+    fn next_token(&mut self) -> u32 {
         while self.programs.contains_key(&self.next) {
             self.next = self.next.wrapping_add(1);
         }
         let token = self.next;
         self.next = self.next.wrapping_add(1);
+        token
+    }
+
+    fn add(&mut self, program: Program) -> u32 {
+        let token = self.next_token();
         self.sources += program.source_len;
         self.programs.insert(token, Arc::new(program));
         token
@@ -72,6 +77,10 @@ pub(super) fn create(guest: &mut Guest<'_>, source: &[u8]) -> Outcome {
     match Program::compile(source) {
         Ok(program) => Outcome::ok(expressions.add(program).to_le_bytes().to_vec()),
         Err(error) => {
+            // Envoy takes a token once the syntax is good.
+            if !matches!(error, CompileError::Syntax(_)) {
+                expressions.next_token();
+            }
             let plugin = &state.plugin;
             if plugin.log.enabled(Level::Info) {
                 let line = format!("plugin {}: expr_create: {error}", plugin.name);

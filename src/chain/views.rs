@@ -1,0 +1,140 @@
+//! What plugins may see, and where bytes and plugins are.
+
+use super::Lent;
+use super::flow::{Body, Flow, Headers, Lane};
+use super::stream::{Reach, Stream};
+use crate::proxy_wasm::{Direction, Event, Map, View, Window};
+
+impl Stream {
+    /// What plugin `index` may see during `event`, without the body of the event itself; without an
+    /// event, what it may see of a stream that it has paused.
+    pub(super) fn view(&self, index: usize, event: Option<&Event>) -> View {
+        let mut view = View::default();
+        let Some(stage) = self.stages.get(index) else {
+            return view;
+        };
+        for direction in [Direction::Request, Direction::Response] {
+            let lane = stage.lanes.of(direction);
+            let is_current = event.is_some_and(|event| direction_of(event) == direction);
+            let at_headers = is_current && matches!(event, Some(Event::Headers { .. }))
+                || matches!(lane.headers, Headers::Held(_));
+            let saw_headers = is_current && lane.shows_headers;
+            if at_headers || saw_headers {
+                view.readable = view.readable.with(headers_of(direction));
+            }
+            if saw_headers && !at_headers {
+                view.inert = view.inert.with(headers_of(direction));
+            }
+            let at_trailers =
+                is_current && matches!(event, Some(Event::Trailers { .. })) || lane.trailers_held;
+            if at_trailers {
+                view.readable = view.readable.with(trailers_of(direction));
+            }
+            // A body that goes nowhere any more is not counted any more.
+            let is_held = lane.body == Body::Buffering && !self.flow(direction).closed;
+            if !is_current && is_held {
+                *view.body_mut(direction) = Some(Window {
+                    start: self.offset(direction, Some(index)),
+                    len: lane.held,
+                });
+            }
+        }
+        view.writable = view.readable;
+        view
+    }
+
+    /// Bytes of the body in front of what plugin `index` holds; without a plugin, all bytes that
+    /// are accounted for.
+    pub(super) fn offset(&self, direction: Direction, index: Option<usize>) -> usize {
+        let from = index.map_or(0, |index| self.position(direction, index) + 1);
+        let held = self
+            .order(direction, from)
+            .filter_map(|index| self.stages.get(index))
+            .map(|stage| stage.lanes.of(direction).held);
+        self.flow(direction).out + held.sum::<usize>()
+    }
+
+    /// The plugins that a message of `direction` meets, from position `from` on.
+    pub(super) fn order(
+        &self,
+        direction: Direction,
+        from: usize,
+    ) -> impl Iterator<Item = usize> + use<> {
+        let count = self.stages.len();
+        (from..count).map(move |position| match direction {
+            Direction::Request => position,
+            Direction::Response => count - 1 - position,
+        })
+    }
+
+    /// The place of plugin `index` in `direction`.
+    pub(super) fn position(&self, direction: Direction, index: usize) -> usize {
+        match direction {
+            Direction::Request => index,
+            Direction::Response => self.stages.len() - 1 - index,
+        }
+    }
+
+    pub(super) fn entries(&self, map: Map) -> usize {
+        self.exchange.as_ref().map_or(0, |e| e.header_count(map))
+    }
+
+    pub(super) fn is_active(&self, index: usize) -> bool {
+        let stage = self.stages.get(index);
+        stage.is_some_and(|stage| stage.reach == Reach::Active)
+    }
+
+    pub(super) fn holds_headers_only(&self, index: usize) -> bool {
+        let stage = self.stages.get(index);
+        stage.is_some_and(|stage| stage.filter.holds_headers_only())
+    }
+
+    #[allow(clippy::indexing_slicing, reason = "plugins are counted by the stages")]
+    pub(super) fn lane_mut(&mut self, direction: Direction, index: usize) -> &mut Lane {
+        self.stages[index].lanes.of_mut(direction)
+    }
+
+    pub(super) const fn flow(&self, direction: Direction) -> &Flow {
+        self.flows.of(direction)
+    }
+
+    pub(super) const fn flow_mut(&mut self, direction: Direction) -> &mut Flow {
+        self.flows.of_mut(direction)
+    }
+}
+
+/// Sets what the next callback may see.
+pub(super) fn show(exchange: &mut Lent, view: View) {
+    if let Some(exchange) = exchange {
+        exchange.view = view;
+    }
+}
+
+pub(super) const fn opposite(direction: Direction) -> Direction {
+    match direction {
+        Direction::Request => Direction::Response,
+        Direction::Response => Direction::Request,
+    }
+}
+
+pub(super) const fn direction_of(event: &Event) -> Direction {
+    match event {
+        Event::Headers { direction, .. }
+        | Event::Body { direction, .. }
+        | Event::Trailers { direction, .. } => *direction,
+    }
+}
+
+pub(super) const fn headers_of(direction: Direction) -> Map {
+    match direction {
+        Direction::Request => Map::RequestHeaders,
+        Direction::Response => Map::ResponseHeaders,
+    }
+}
+
+pub(super) const fn trailers_of(direction: Direction) -> Map {
+    match direction {
+        Direction::Request => Map::RequestTrailers,
+        Direction::Response => Map::ResponseTrailers,
+    }
+}
