@@ -29,6 +29,7 @@ pub trait Peer {
 struct Peers {
     paused: HashMap<u64, Rc<dyn Peer>>,
     touched: Vec<Rc<dyn Peer>>,
+    later: Vec<Box<dyn FnOnce()>>,
 }
 
 thread_local! {
@@ -47,14 +48,19 @@ pub fn remove(key: u64) {
     drop(removed);
 }
 
-/// Lets the streams that guests acted on go on, until there are none.
+/// Has something done when the running event is through, and its stream paused if that is what
+/// comes of it.
+pub fn later(work: Box<dyn FnOnce()>) {
+    PEERS.with_borrow_mut(|peers| peers.later.push(work));
+}
+
+/// Lets the streams that guests acted on go on, until there are none; then does what was put off.
 pub fn settle() {
-    loop {
-        let touched = PEERS.with_borrow_mut(|peers| peers.touched.pop());
-        match touched {
-            Some(peer) => peer.settle(),
-            None => return,
-        }
+    while let Some(peer) = PEERS.with_borrow_mut(|peers| peers.touched.pop()) {
+        peer.settle();
+    }
+    for work in PEERS.with_borrow_mut(|peers| std::mem::take(&mut peers.later)) {
+        work();
     }
 }
 

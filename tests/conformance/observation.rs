@@ -6,6 +6,7 @@
 //! taken from the instances that served streams: Envoy starts every plugin three times.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use super::case::Case;
 use super::client;
@@ -256,6 +257,11 @@ fn normalise(lane: &Lane, outside: &Outside, lines: &mut [String]) {
             replace_number(line, *port, name);
         }
         replace_uuids(line);
+        // Envoy's own address, where it adds that.
+        let forwarded = line.strip_prefix("  x-forwarded-for: ");
+        if forwarded.is_some_and(|value| value.parse::<IpAddr>().is_ok()) {
+            "  x-forwarded-for: ADDRESS".clone_into(line);
+        }
         for (begin, with) in [
             ("  date: ", "DATE"),
             ("  x-envoy-upstream-service-time: ", "MS"),

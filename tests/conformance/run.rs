@@ -30,7 +30,7 @@ const AT_ONCE: usize = 40;
 const PARALLEL: usize = 6;
 
 /// The same for cases that seemed to fail.
-const CAREFUL: usize = 2;
+const CAREFUL: usize = 4;
 
 /// How long requests have to leave their line in the access log after clients are done.
 const END: Duration = Duration::from_secs(4);

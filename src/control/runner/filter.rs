@@ -1,6 +1,7 @@
 //! A plugin as the chain drives it, on the worker of a stream.
 
 use super::Runner;
+use super::root::Place;
 use crate::chain::{Context, Filter, Lent, Outage};
 use crate::control::Work;
 use crate::proxy_wasm::{Address, Call, CallEvent, Event, Failure, Instance};
@@ -19,7 +20,7 @@ impl Runner {
         }
         match work(instance) {
             Ok(result) => {
-                self.empty_outbox(context.worker, slot, None);
+                self.empty_outbox(context.worker, slot, Place::Hook);
                 Some(Ok(result))
             }
             Err(failure) => Some(Err(self.fail(context.worker, slot, &failure))),
@@ -39,7 +40,7 @@ impl Filter for Runner {
         match instance.create_stream(exchange) {
             Ok(id) => {
                 let instance = instance.number();
-                self.empty_outbox(worker, slot, None);
+                self.empty_outbox(worker, slot, Place::Hook);
                 Ok(Context {
                     worker,
                     instance,

@@ -242,7 +242,7 @@ impl Runner {
         slot.instance = Some(instance);
         slot.started = Some(Instant::now());
         slot.tick = root::Tick::default();
-        self.empty_outbox(worker, slot, None);
+        self.empty_outbox(worker, slot, root::Place::Start);
     }
 }
 

@@ -5,11 +5,23 @@
 //! instance of each worker, unless that worker has a paused stream to lead there: see
 //! [`crate::control::Threads`].
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Runner, Slot};
 use crate::control::{Letter, Work};
-use crate::proxy_wasm::{Address, CallEvent, Failure, Instance, Outbox, RootHost};
+use crate::proxy_wasm::{Address, CallEvent, Failure, Instance, Outbox, RootHost, peers};
+
+/// Where an instance was called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// At its start, on a thread of ours.
+    Start,
+    /// In a hook of a stream.
+    Hook,
+    /// In a task; `config` is whose calls the main thread sends.
+    Task { config: u64 },
+}
 
 /// The tick of a root context.
 #[derive(Clone, Copy, Debug, Default)]
@@ -108,7 +120,7 @@ impl Runner {
         }
         match work(instance, epoch) {
             Ok(()) => {
-                self.empty_outbox(address.worker, slot, Some(config));
+                self.empty_outbox(address.worker, slot, Place::Task { config });
                 true
             }
             Err(failure) => {
@@ -118,9 +130,8 @@ impl Runner {
         }
     }
 
-    /// Does what the last call into an instance left to be done elsewhere. `config` is whose calls
-    /// the main thread sends, where this is the main thread.
-    pub(super) fn empty_outbox(&self, worker: u32, slot: &mut Slot, config: Option<u64>) {
+    /// Does what the last call into an instance left to be done elsewhere.
+    pub(super) fn empty_outbox(&self, worker: u32, slot: &mut Slot, at: Place) {
         let Some(instance) = &mut slot.instance else {
             return;
         };
@@ -150,7 +161,14 @@ impl Runner {
             self.arm_tick(address, slot.tick);
         }
         for (address, token) in ready {
-            self.process.post(Work::Ready { address, token });
+            let work = Work::Ready { address, token };
+            if at == Place::Hook {
+                // The stream may be about to pause, for this very queue.
+                let process = Arc::clone(&self.process);
+                peers::later(Box::new(move || process.post(work)));
+            } else {
+                self.process.post(work);
+            }
         }
         for (token, call) in calls {
             self.process.post(Work::Call {
@@ -160,7 +178,7 @@ impl Runner {
             });
         }
         for (id, token) in sent {
-            if let Some(config) = config {
+            if let Place::Task { config } = at {
                 self.process.expect_answer(config, id, address, token);
             }
         }
@@ -191,7 +209,7 @@ impl Runner {
         if tick.period.is_zero() {
             return;
         }
-        let process = std::sync::Arc::downgrade(&self.process);
+        let process = Arc::downgrade(&self.process);
         self.process.timers.run_in(tick.period, move || {
             if let Some(process) = process.upgrade() {
                 let epoch = tick.epoch;
