@@ -5,7 +5,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::calls;
-use super::flow::{Both, Flow, Lane};
+use super::flow::{Both, Flow, Headers, Hold, Lane};
 use super::views::{direction_of, opposite, show};
 use super::{Context, Filter, Lent, Outage};
 use crate::proxy_wasm::{
@@ -322,6 +322,11 @@ impl Stream {
         action: u32,
     ) -> Step {
         if let Some(reply) = actions.reply {
+            // Whoever answers a request at its headers has stopped there, and goes on seeing them.
+            let lane = self.lane_mut(Direction::Request, index);
+            if lane.headers == Headers::Waiting {
+                lane.headers = Headers::Held(Hold::AllWatermarked);
+            }
             self.reply(direction, reply);
             return Step::Closed;
         }
