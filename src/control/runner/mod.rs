@@ -3,12 +3,11 @@
 //! Each worker has a slot with a lock around its instance. A stream's events come from its own
 //! worker, so the lock is free in normal running; the job threads take it for the moment in which
 //! they put in an instance that they made. An instance that failed is taken out at once, and with
-//! it the contexts of all its streams: the slot's generation tells them apart from those of the
-//! next instance.
+//! it the contexts of all its streams: each instance has a number, which a context remembers.
 //!
-//! Events that belong to no stream (ticks, queues, answers to calls of root contexts) run on
-//! Envoy's main thread, which takes the same lock: see [`root`]. A worker that meets it waits at
-//! most for the call deadline, which no event may exceed.
+//! Events that belong to no stream (ticks, queues, answers to calls of root contexts) take the same
+//! lock, mostly on Envoy's main thread: see [`root`]. A worker that meets one waits at most for the
+//! call deadline, which no event may exceed.
 
 mod filter;
 mod root;
@@ -40,7 +39,7 @@ pub(super) struct Runner {
     max_module_bytes: u64,
     slots: Box<[Mutex<Slot>]>,
     loaded: OnceLock<Loaded>,
-    /// Reported, so that only news are told.
+    /// What was reported last, so that only news are told.
     last_error: Mutex<String>,
     /// All workers have had an instance.
     ready: AtomicBool,
