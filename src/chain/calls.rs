@@ -22,7 +22,7 @@ impl Stream {
             exchange.calls.remove(at);
         }
         self.tell_of_call(call.plugin, call.token, event);
-        self.run_resumes(None);
+        self.go_on();
     }
 
     /// Does what another thread's event asked of the stream, in the context `context` of instance
@@ -30,7 +30,7 @@ impl Stream {
     pub fn on_actions(&mut self, instance: u64, context: u32, actions: Actions) {
         if let Some(index) = self.index_of(instance, context) {
             self.obey_between(index, actions);
-            self.run_resumes(None);
+            self.go_on();
         }
     }
 
@@ -67,7 +67,15 @@ impl Stream {
         for (index, actions) in std::mem::take(&mut self.asked) {
             self.obey_between(index, actions);
         }
+        self.go_on();
+    }
+
+    /// Resumes what is to be resumed between events, and sends the calls that plugins then make.
+    pub(super) fn go_on(&mut self) {
         self.run_resumes(None);
+        while self.send_waiting() {
+            self.run_resumes(None);
+        }
     }
 
     /// Whether a plugin has paused the stream, so that something else has to resume it.

@@ -180,7 +180,7 @@ impl Stream {
     /// of that direction.
     pub fn resume(&mut self, direction: Direction, index: usize) {
         self.resumes.push((direction, index));
-        self.run_resumes(None);
+        self.go_on();
     }
 
     /// The stream has ended, however it did.

@@ -204,7 +204,11 @@ pub(crate) fn observe(case: &Case, lane: &Lane, outside: &Outside, log: &Log) ->
         }
         lines.extend(access.iter().map(|line| format!("access {line}")));
         let mut servers = vec![("upstream".to_owned(), outside.upstream.clone())];
-        servers.extend(outside.callouts.clone());
+        for (name, mut seen) in outside.callouts.clone() {
+            // Plugins call side by side.
+            seen.sort_by(|a, b| a.line.cmp(&b.line));
+            servers.push((name, seen));
+        }
         servers.retain(|(name, _)| !case.hidden.contains(name));
         for (name, seen) in servers {
             for (index, seen) in seen.iter().enumerate() {

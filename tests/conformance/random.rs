@@ -3,7 +3,9 @@
 //!
 //! A seed makes the text of a case, so that a failing one can be kept. What Envoy's own filter
 //! cannot bear is not made: a plugin resumes only what it has paused, and nothing happens to a
-//! stream that has ended.
+//! stream that has ended. What is known to differ is not made either (`differences.txt` has a case
+//! of each): trailers made at the end of a body, what was held read after the stream, replies with
+//! a body of another length, and streams that end while another plugin waits for a callout.
 
 use std::fmt::Write as _;
 
@@ -23,12 +25,17 @@ pub(crate) fn cases(seed: u64, count: u64) -> Vec<Case> {
         .collect()
 }
 
+/// Values of headers, and other texts.
+const VALUES: &[&str] = &["a", "bb", "a b c", "0123456789"];
+
 struct Maker {
     state: u64,
     text: String,
     /// Callouts of the plugin at hand, as branches of its `http_call_response`.
     branches: Vec<String>,
     old_abi: bool,
+    /// There is one plugin: no other waits for anything.
+    alone: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -72,6 +79,10 @@ impl Phase {
         matches!(self, Self::RequestBody | Self::ResponseBody)
     }
 
+    const fn is_headers(self) -> bool {
+        matches!(self, Self::RequestHeaders | Self::ResponseHeaders)
+    }
+
     const fn is_end(self) -> bool {
         matches!(self, Self::Log | Self::Done)
     }
@@ -92,6 +103,7 @@ impl Maker {
             text: String::new(),
             branches: Vec::new(),
             old_abi: false,
+            alone: false,
         }
     }
 
@@ -120,6 +132,7 @@ impl Maker {
     fn case(mut self, seed: u64) -> String {
         let _ = writeln!(self.text, "case {seed}\n  patience 2s");
         let plugins = [1, 1, 1, 1, 2, 2, 2, 3, 3, 4, 5][self.below(11)];
+        self.alone = plugins == 1;
         for _ in 0..plugins {
             self.plugin();
         }
@@ -139,7 +152,7 @@ impl Maker {
         self.branches.clear();
         for phase in Phase::ALL {
             let likely = match phase {
-                // Bodies change their length: none of them may be announced.
+                // Bodies change their length: none of them may be announced, but for replies.
                 Phase::ResponseHeaders => 100,
                 _ if phase.is_end() => 30,
                 _ => 55,
@@ -147,7 +160,10 @@ impl Maker {
             if self.chance(likely) {
                 let _ = writeln!(self.text, "    {}:", phase.section());
                 if phase == Phase::ResponseHeaders {
-                    self.text += "      quiet remove 2 \"content-length\"\n";
+                    self.text += concat!(
+                        "      quiet get 2 \"x-reply\"; set reply $out\n",
+                        "      if $reply {} else { quiet remove 2 \"content-length\" }\n"
+                    );
                 }
                 self.section(phase);
             }
@@ -163,7 +179,7 @@ impl Maker {
     fn section(&mut self, phase: Phase) {
         for _ in 0..self.below(5) {
             let call = self.call(phase);
-            if self.chance(15) && phase.is_body() {
+            if phase.is_body() && self.chance(15) {
                 let _ = writeln!(self.text, "      if $1 > 3 {{ {call} }}");
             } else {
                 let _ = writeln!(self.text, "      {call}");
@@ -173,14 +189,18 @@ impl Maker {
             return;
         }
         match self.below(100) {
-            0..3 => self.text += "      trap\n",
-            3..8 => {
+            0..3 if self.alone || phase.is_headers() => self.text += "      trap\n",
+            3..8 if self.alone || phase.is_headers() => {
                 let status = self.pick(&["200", "401", "403", "503"]);
                 let body = self.pick(&["", "denied", "a longer text of a reply"]);
-                let _ = writeln!(
-                    self.text,
-                    "      reply {status} \"details\" \"{body}\" {{x-reply={status}}} -1"
-                );
+                let reply =
+                    format!("reply {status} \"details\" \"{body}\" {{x-reply={status}}} -1");
+                let _ = match phase {
+                    Phase::ResponseBody | Phase::ResponseTrailers => {
+                        writeln!(self.text, "      if $reply {{}} else {{ {reply} }}")
+                    }
+                    _ => writeln!(self.text, "      {reply}"),
+                };
             }
             8..30 => self.pause(phase),
             30..45 if phase.is_body() => {
@@ -202,7 +222,7 @@ impl Maker {
     fn pause(&mut self, phase: Phase) {
         let name = phase.section();
         let call = format!(
-            "http_call %auth% {{\":method\"=GET, \":path\"=\"/{name}\", \":authority\"=a}} \"\" \"\" 5000; set {name} $out; set stream $0"
+            "http_call %auth% {{\":method\"=GET, \":path\"=\"/{name}\", \":authority\"=a}} \"\" \"\" 5000; set {name} $out; set held $0"
         );
         if phase.is_body() {
             // A body that trailers follow never says that it ends.
@@ -214,9 +234,10 @@ impl Maker {
             };
             let _ = writeln!(self.text, "      {call}; ret {action}");
         }
-        let mut branch = format!("      if $1 == ${name} {{ effective $stream");
+        let mut branch = format!("      if $1 == ${name} {{ effective $held");
         for _ in 0..self.below(3) {
-            let call = self.call(phase);
+            // Here `$0` is the root.
+            let call = self.call(phase).replace("effective $0", "effective $held");
             let _ = write!(branch, "; {call}");
         }
         let resume = match (self.old_abi, phase.direction()) {
@@ -230,31 +251,12 @@ impl Maker {
     }
 
     fn call(&mut self, phase: Phase) -> String {
-        let direction = phase.direction();
-        let headers = 2 * direction;
-        let map = match self.below(6) {
-            0 => self.pick(&["0", "1", "2", "3", "5", "7"]).to_owned(),
-            1 => (headers + 1).to_string(),
-            _ => headers.to_string(),
-        };
-        let name = self.pick(&["x-one", "x-two", "x-three", "X-Upper", "x-none"]);
-        let value = self.pick(&["a", "bb", "a b c", "0123456789"]);
-        match self.below(24) {
-            0 | 1 => format!("get {map} \"{name}\""),
-            2 | 3 => format!("add {map} \"{name}\" \"{value}\""),
-            4 | 5 => format!("replace {map} \"{name}\" \"{value}\""),
-            6 => format!("remove {map} \"{name}\""),
-            7 => format!("pairs {map}"),
-            8 => format!("size {map}"),
-            9 | 10 => format!("buf {direction} {} {}", self.below(6), self.below(40)),
-            11 => format!("bufstat {direction}"),
-            12..15 if phase.is_body() => {
-                let form = self.pick(&["0 0", "0 2", "0 0xffffffff", "0xffffffff 0", "1 0"]);
-                let text = self.pick(&["<", "more", "", "0123456789"]);
-                format!("setbuf {direction} {form} \"{text}\"")
-            }
-            12..15 => format!("setbuf {direction} 0 0 \"x\""),
-            15 | 16 => {
+        if !phase.is_end() && self.chance(60) {
+            return self.message_call(phase);
+        }
+        let value = self.pick(VALUES);
+        match self.below(8) {
+            0 | 1 => {
                 let path = self.pick(&[
                     "request.path",
                     "request.method",
@@ -267,15 +269,54 @@ impl Maker {
                 ]);
                 format!("prop p\"{path}\"")
             }
-            17 => "setprop \"shared\" $0".to_owned(),
-            18 => "prop \"shared\"".to_owned(),
-            19 => format!("share \"%case%\" \"{value}\"; shared \"%case%\""),
-            20 => format!(
+            2 => "setprop \"shared\" $0".to_owned(),
+            3 => "prop \"shared\"".to_owned(),
+            4 => format!("share \"%case%\" \"{value}\"; shared \"%case%\""),
+            5 => format!(
                 "define 0 \"%plugin%\"; set m $out; increment $m {}; metric $m",
                 self.below(4)
             ),
-            21 => format!("log {} \"{value}\"", self.below(7)),
-            22 => "effective 1; get 0 \":path\"; effective $0".to_owned(),
+            6 => format!("log {} \"{value}\"", self.below(7)),
+            _ if phase == Phase::Log => format!("get {} \"x-one\"", self.pick(&["0", "1", "3"])),
+            _ => "effective 1; prop \"plugin_name\"; effective $0".to_owned(),
+        }
+    }
+
+    /// A call about the message at hand: its maps and its body.
+    fn message_call(&mut self, phase: Phase) -> String {
+        let direction = phase.direction();
+        let headers = 2 * direction;
+        let name = self.pick(&["x-one", "x-two", "x-three", "X-Upper", "x-none"]);
+        let value = self.pick(VALUES);
+        let trailers = (headers + 1).to_string();
+        let mut map = match self.below(6) {
+            0 => self.pick(&["0", "1", "2", "3", "5", "7"]).to_owned(),
+            1 => trailers.clone(),
+            _ => headers.to_string(),
+        };
+        if phase.is_body() && map == trailers {
+            map = headers.to_string();
+        }
+        match self.below(16) {
+            0 | 1 => format!("get {map} \"{name}\""),
+            2 | 3 => format!("add {map} \"{name}\" \"{value}\""),
+            4 | 5 => format!("replace {map} \"{name}\" \"{value}\""),
+            6 => format!("remove {map} \"{name}\""),
+            7 => format!("pairs {map}"),
+            8 => format!("size {map}"),
+            9 | 10 => format!("buf {direction} {} {}", self.below(6), self.below(40)),
+            11 => format!("bufstat {direction}"),
+            12..15 if phase.is_body() => {
+                let form = self.pick(&["0 0", "0 2", "0 0xffffffff", "0xffffffff 0", "1 0"]);
+                let text = self.pick(&["<", "more", "", "0123456789"]);
+                let change = format!("setbuf {direction} {form} \"{text}\"");
+                if phase == Phase::ResponseBody {
+                    format!("if $reply {{}} else {{ {change} }}")
+                } else {
+                    change
+                }
+            }
+            12..15 => format!("setbuf {direction} 0 0 \"x\""),
             _ => format!("add {headers} \"x-%plugin%\" $nth"),
         }
     }

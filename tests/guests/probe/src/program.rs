@@ -98,6 +98,9 @@ pub struct Program {
 /// What [`Statement::Allocator`] can ask for.
 pub const ALLOCATORS: [&str; 6] = ["good", "zero", "wild", "trap", "log", "call"];
 
+/// Variables that each callback has.
+const RESERVED: [&str; 5] = ["nth", "stream", "status", "out", "out2"];
+
 impl Program {
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut program = Self::default();
@@ -233,6 +236,9 @@ impl Reader<'_> {
             "set" => {
                 self.skip_space();
                 let name = self.word();
+                if RESERVED.contains(&name.as_str()) {
+                    return Err(self.error(&format!("a name other than {name}")));
+                }
                 Statement::Set(name, self.term()?)
             }
             "inc" => {
