@@ -99,11 +99,6 @@ impl Guest {
             Direction::Response => response,
         }
     }
-
-    /// The ABI version that it follows.
-    pub const fn abi(&self) -> AbiVersion {
-        self.abi
-    }
 }
 
 impl std::fmt::Debug for Guest {

@@ -60,16 +60,6 @@ impl Instance {
         self.store.data().address.instance
     }
 
-    /// Bytes of linear memory in use.
-    pub fn memory(&self) -> usize {
-        self.store.data().limiter.memory()
-    }
-
-    /// Contexts of streams that live.
-    pub fn streams(&self) -> usize {
-        self.store.data().streams.len()
-    }
-
     /// What the calls so far left to be done elsewhere, if anything.
     pub fn take_outbox(&mut self) -> Option<Outbox> {
         let outbox = &mut self.store.data_mut().outbox;
