@@ -10,11 +10,13 @@
     reason = "a test fails by panicking"
 )]
 
-use std::fmt::Write as _;
+use std::fmt::{Debug, Write as _};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use wasmplugin_host::plugin::{EnvValue, Phase, Plan, PluginSpec, Problems, plan};
+use wasmplugin_host::plugin::{
+    FailStrategy, Phase, Plan, PluginSpec, Problems, PullPolicy, defaults, plan,
+};
 
 /// The fewest cases that must be found, lest an empty folder pass.
 const LEAST: [(&str, usize); 2] = [("valid", 25), ("invalid", 40)];
@@ -98,56 +100,131 @@ fn cases(folder: &str) -> Vec<PathBuf> {
     found
 }
 
-/// A plan in words.
+/// A plan in words. What holds because nothing was written is left out, so that a snapshot shows
+/// what its case is about.
 fn told(plan: &Plan) -> String {
+    let mut told = Told::default();
+    let fetch = &plan.fetch;
     let phases = Phase::ALL.into_iter().filter(|p| plan.phases.contains(*p));
     let phases: Vec<_> = phases.map(Phase::as_str).collect();
-    let mut text = format!(
-        "phases: {}\nkey: {}\nstartup wait: {:?}\nmax module bytes: {}\n",
-        phases.join(", "),
-        plan.key,
-        plan.startup_wait,
-        plan.max_module_bytes,
+    told.changed(
+        "phases",
+        &phases.join(", "),
+        &Phase::ALL.map(Phase::as_str).join(", "),
     );
+    told.some("plugins dir", plan.plugins_dir.as_ref());
+    told.some("labels file", plan.labels_file.as_ref());
+    told.some("secrets dir", fetch.secrets_dir.as_ref());
+    told.some("cache dir", fetch.cache_dir.as_ref());
+    told.changed("startup wait", &plan.startup_wait, &defaults::STARTUP_WAIT);
+    told.changed("fetch timeout", &fetch.timeout, &defaults::FETCH_TIMEOUT);
+    told.changed("fetch attempts", &fetch.attempts, &defaults::FETCH_ATTEMPTS);
+    told.changed(
+        "max module bytes",
+        &fetch.max_module_bytes,
+        &defaults::MAX_MODULE_BYTES,
+    );
+    told.changed(
+        "insecure registries",
+        &fetch.insecure_registries,
+        &Vec::new(),
+    );
+    told.some("CA file", fetch.ca_file.as_ref());
+    let blocked = fetch.blocked_cidrs.get(defaults::BLOCKED_CIDRS.len()..);
+    told.changed(
+        "blocked beyond the built-in",
+        &blocked.expect("built-in ones").to_vec(),
+        &Vec::new(),
+    );
+    told.some("file roots", fetch.allow_file_roots.as_ref());
     for plugin in &plan.plugins {
-        text += &told_plugin(plugin);
+        plugin_in_words(plugin, &mut told);
     }
-    text
+    if plan.plugins.is_empty() {
+        told.text.push_str("no plugin\n");
+    }
+    told.text
 }
 
-fn told_plugin(plugin: &PluginSpec) -> String {
+fn plugin_in_words(plugin: &PluginSpec, told: &mut Told) {
     let limits = &plugin.limits;
-    let mut text = format!("\nplugin {}\n", plugin.resource());
-    let mut line = |name: &str, value: String| {
-        let _ = writeln!(text, "  {name}: {value}");
-    };
-    line("phase", plugin.phase.to_string());
-    let priority = plugin.priority.map(|priority| priority.to_string());
-    line("priority", priority.unwrap_or_else(|| "unset".to_owned()));
-    line("url", plugin.url.to_string());
-    line(
-        "sha256",
-        plugin.sha256.clone().unwrap_or_else(|| "none".to_owned()),
+    let _ = writeln!(told.text, "plugin {}", plugin.resource());
+    told.indented = true;
+    told.changed("phase", &plugin.phase, &Phase::Unspecified);
+    told.some("priority", plugin.priority.as_ref());
+    told.line("url", &plugin.url.to_string());
+    told.some("sha256", plugin.sha256.as_ref());
+    told.changed(
+        "pull policy",
+        &plugin.pull_policy,
+        &PullPolicy::IfNotPresent,
     );
-    line(
+    told.some("resource version", plugin.resource_version.as_ref());
+    told.some("refreshed every", plugin.refresh_interval.as_ref());
+    told.some("pull secret", plugin.pull_secret.as_ref());
+    told.some("verified with", plugin.verification_key.as_ref());
+    told.line(
         "config",
-        format!("{:?}", String::from_utf8_lossy(&plugin.config)),
+        &format!("{:?}", String::from_utf8_lossy(&plugin.config)),
     );
-    line("root id", format!("{:?}", plugin.root_id));
+    told.changed("root id", &plugin.root_id, &String::new());
+    told.changed("vm id", &plugin.vm_id, &String::new());
+    told.changed("vm config", &plugin.vm_config, &String::new());
     for (name, value) in &plugin.env {
-        let value = match value {
-            EnvValue::Inline(value) => format!("{value:?}"),
-            EnvValue::Host => "from the host".to_owned(),
-        };
-        line(&format!("env {name}"), value);
+        told.line(&format!("env {name}"), &format!("{value:?}"));
     }
-    line(
-        "fail",
-        format!("{:?}, status {}", plugin.fail, plugin.fail_status),
+    told.changed("fail", &plugin.fail, &FailStrategy::Close);
+    told.changed("fail status", &plugin.fail_status, &defaults::FAIL_STATUS);
+    told.changed("hold headers", &plugin.hold_headers, &false);
+    told.changed("enabled by default", &plugin.enabled_by_default, &true);
+    told.some("ports", plugin.ports.as_ref());
+    told.some("log level", plugin.log_level.as_ref());
+    told.some("capabilities", plugin.capabilities.as_ref());
+    told.changed(
+        "call deadline",
+        &limits.call_deadline,
+        &defaults::CALL_DEADLINE,
     );
-    line("call deadline", format!("{:?}", limits.call_deadline));
-    line("start deadline", format!("{:?}", limits.start_deadline));
-    line("memory", limits.memory.to_string());
-    line("table elements", limits.table_elements.to_string());
-    text
+    told.changed(
+        "start deadline",
+        &limits.start_deadline,
+        &defaults::START_DEADLINE,
+    );
+    told.changed("memory", &limits.memory, &defaults::MEMORY);
+    told.changed(
+        "table elements",
+        &limits.table_elements,
+        &defaults::TABLE_ELEMENTS,
+    );
+    told.some("max body", limits.max_body.as_ref());
+    told.changed(
+        "open callouts",
+        &limits.open_callouts,
+        &defaults::OPEN_CALLOUTS,
+    );
+    told.changed("shared data", &limits.shared_data, &defaults::SHARED_DATA);
+    told.indented = false;
+}
+
+#[derive(Default)]
+struct Told {
+    text: String,
+    indented: bool,
+}
+
+impl Told {
+    fn line(&mut self, name: &str, value: &str) {
+        let indent = if self.indented { "  " } else { "" };
+        let _ = writeln!(self.text, "{indent}{name}: {value}");
+    }
+
+    fn some(&mut self, name: &str, value: Option<&impl Debug>) {
+        if let Some(value) = value {
+            self.line(name, &format!("{value:?}"));
+        }
+    }
+
+    fn changed<T: Debug + PartialEq>(&mut self, name: &str, value: &T, unwritten: &T) {
+        self.some(name, (value != unwritten).then_some(value));
+    }
 }

@@ -52,8 +52,8 @@ impl PluginSet {
     }
 
     fn new(process: &Arc<Process>, plan: &Plan, workers: u32) -> Self {
-        let runner =
-            |spec: &_| Runner::new(process, Clone::clone(spec), plan.max_module_bytes, workers);
+        let max_bytes = plan.fetch.max_module_bytes;
+        let runner = |spec: &_| Runner::new(process, Clone::clone(spec), max_bytes, workers);
         let runners: Vec<_> = plan.plugins.iter().map(runner).collect();
         Self {
             first_load: Arc::new(FirstLoad {

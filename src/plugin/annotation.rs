@@ -2,26 +2,43 @@
 //!
 //! Values are strings, as Kubernetes demands of annotations. Annotations of others pass.
 
-use super::decode::{Field, hint, unsupported};
+use super::decode::{Field, hint};
 use super::defaults;
 use super::report::Report;
+use super::spec::LogLevel;
 use super::units;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// What our annotations begin with.
 const PREFIX: &str = "wasmplugin.io/";
 
-const CALL_DEADLINE: &str = "call-deadline";
-const START_DEADLINE: &str = "start-deadline";
-const MEMORY_LIMIT: &str = "memory-limit";
-const FAIL_STATUS: &str = "fail-status";
-const RAW_PLUGIN_CONFIG: &str = "raw-plugin-config";
-const VM_CONFIG: &str = "vm-config";
-const VM_ID: &str = "vm-id";
-const HOLD_HEADERS: &str = "hold-headers";
+/// The annotations there are.
+const KEYS: [&str; 13] = [
+    "call-deadline",
+    "start-deadline",
+    "memory-limit",
+    "fail-status",
+    "hold-headers",
+    "log-level",
+    "capabilities",
+    "enabled-by-default",
+    "refresh-interval",
+    "verification-key-file",
+    "raw-plugin-config",
+    "vm-config",
+    "vm-id",
+];
 
-/// Annotations of the contract that this version cannot serve.
-const LATER: &[&str] = &["log-level", "capabilities", "enabled-by-default"];
+const LOG_LEVELS: [(&str, LogLevel); 7] = [
+    ("trace", LogLevel::Trace),
+    ("debug", LogLevel::Debug),
+    ("info", LogLevel::Info),
+    ("warn", LogLevel::Warn),
+    ("error", LogLevel::Error),
+    ("critical", LogLevel::Critical),
+    ("off", LogLevel::Off),
+];
 
 /// What the annotations of a resource ask for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,10 +47,15 @@ pub(super) struct Extensions {
     pub(super) start_deadline: Option<Duration>,
     pub(super) memory: Option<u64>,
     pub(super) fail_status: Option<u16>,
+    pub(super) hold_headers: bool,
+    pub(super) log_level: Option<LogLevel>,
+    pub(super) capabilities: Option<BTreeSet<String>>,
+    pub(super) enabled_by_default: Option<bool>,
+    pub(super) refresh_interval: Option<Duration>,
+    pub(super) verification_key_file: Option<String>,
     pub(super) raw_plugin_config: Option<String>,
     pub(super) vm_config: String,
     pub(super) vm_id: String,
-    pub(super) hold_headers: bool,
 }
 
 /// Reads `metadata.annotations`.
@@ -46,54 +68,50 @@ pub(super) fn decode(annotations: &Field<'_>, report: &mut Report) -> Extensions
         let Some(key) = entry.name.strip_prefix(PREFIX) else {
             continue;
         };
-        let checked = match key {
-            CALL_DEADLINE => deadline(text).map(|value| extensions.call_deadline = Some(value)),
-            START_DEADLINE => deadline(text).map(|value| extensions.start_deadline = Some(value)),
-            MEMORY_LIMIT => memory(text).map(|value| extensions.memory = Some(value)),
-            FAIL_STATUS => status(text).map(|value| extensions.fail_status = Some(value)),
-            RAW_PLUGIN_CONFIG => {
-                extensions.raw_plugin_config = Some(text.to_owned());
-                Ok(())
+        match extensions.set(key, text) {
+            Some(Ok(())) => {}
+            Some(Err(message)) => field.refuse(report, message),
+            None => {
+                let hint = hint(key, &KEYS);
+                let message = format!("unknown key {key:?} under {PREFIX}{hint}");
+                report.place("metadata.annotations", entry.mark, message);
             }
-            VM_CONFIG => {
-                text.clone_into(&mut extensions.vm_config);
-                Ok(())
-            }
-            VM_ID => {
-                text.clone_into(&mut extensions.vm_id);
-                Ok(())
-            }
-            HOLD_HEADERS => boolean(text).map(|value| extensions.hold_headers = value),
-            later if LATER.contains(&later) => {
-                unsupported(&field.path, entry.mark, &entry.name, report);
-                Ok(())
-            }
-            unknown => {
-                let known = [
-                    CALL_DEADLINE,
-                    START_DEADLINE,
-                    MEMORY_LIMIT,
-                    FAIL_STATUS,
-                    RAW_PLUGIN_CONFIG,
-                    VM_CONFIG,
-                    VM_ID,
-                    HOLD_HEADERS,
-                ];
-                let known = [&known, LATER].concat();
-                let hint = hint(unknown, &known);
-                report.place(
-                    "metadata.annotations",
-                    entry.mark,
-                    format!("unknown key {unknown:?} under {PREFIX}{hint}"),
-                );
-                Ok(())
-            }
-        };
-        if let Err(message) = checked {
-            field.refuse(report, message);
         }
     }
     extensions
+}
+
+impl Extensions {
+    /// Takes over the annotation `key`; none if there is no such.
+    fn set(&mut self, key: &str, text: &str) -> Option<Result<(), String>> {
+        Some(match key {
+            "call-deadline" => take(&mut self.call_deadline, deadline(text)),
+            "start-deadline" => take(&mut self.start_deadline, deadline(text)),
+            "memory-limit" => take(&mut self.memory, memory(text)),
+            "fail-status" => take(&mut self.fail_status, status(text)),
+            "hold-headers" => boolean(text).map(|value| self.hold_headers = value),
+            "log-level" => take(&mut self.log_level, level(text)),
+            "capabilities" => take(&mut self.capabilities, capabilities(text)),
+            "enabled-by-default" => take(&mut self.enabled_by_default, boolean(text)),
+            "refresh-interval" => take(&mut self.refresh_interval, interval(text)),
+            "verification-key-file" => take(&mut self.verification_key_file, path(text)),
+            "raw-plugin-config" => take(&mut self.raw_plugin_config, Ok(text.to_owned())),
+            "vm-config" => {
+                text.clone_into(&mut self.vm_config);
+                Ok(())
+            }
+            "vm-id" => {
+                text.clone_into(&mut self.vm_id);
+                Ok(())
+            }
+            _ => return None,
+        })
+    }
+}
+
+fn take<T>(target: &mut Option<T>, value: Result<T, String>) -> Result<(), String> {
+    *target = Some(value?);
+    Ok(())
 }
 
 fn deadline(text: &str) -> Result<Duration, String> {
@@ -103,6 +121,52 @@ fn deadline(text: &str) -> Result<Duration, String> {
         Ok(deadline)
     } else {
         Err(format!("must lie in {least:?} to {most:?}"))
+    }
+}
+
+fn interval(text: &str) -> Result<Duration, String> {
+    let interval = units::duration(text)?;
+    let (least, most) = (defaults::REFRESHES.start(), defaults::REFRESHES.end());
+    if defaults::REFRESHES.contains(&interval) {
+        Ok(interval)
+    } else {
+        Err(format!("must lie in {least:?} to {most:?}"))
+    }
+}
+
+fn level(text: &str) -> Result<LogLevel, String> {
+    let found = LOG_LEVELS.iter().find(|(name, _)| *name == text);
+    found.map(|(_, level)| *level).ok_or_else(|| {
+        let names = LOG_LEVELS.map(|(name, _)| name);
+        format!("must be one of {}", names.join(", "))
+    })
+}
+
+/// Names of functions, by their shape only: which there are is for the one who links them.
+fn capabilities(text: &str) -> Result<BTreeSet<String>, String> {
+    let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    let mut names = BTreeSet::new();
+    for name in text
+        .split(',')
+        .map(str::trim)
+        .filter(|name| !name.is_empty())
+    {
+        if !name.chars().all(legal) {
+            return Err(format!(
+                "not the name of a host function: {name:?}; write names such as proxy_log, \
+                 with commas between them"
+            ));
+        }
+        names.insert(name.to_owned());
+    }
+    Ok(names)
+}
+
+fn path(text: &str) -> Result<String, String> {
+    if text.starts_with('/') {
+        Ok(text.to_owned())
+    } else {
+        Err("must be an absolute path".to_owned())
     }
 }
 

@@ -53,15 +53,6 @@ impl<'n> Fields<'n> {
         field
     }
 
-    /// Fields of the contract that this version cannot serve.
-    pub(super) fn unsupported(&mut self, names: &[&'static str], report: &mut Report) {
-        for &name in names {
-            if let Some(field) = self.take(name) {
-                unsupported(&field.path, field.node.mark, name, report);
-            }
-        }
-    }
-
     /// Fields that mean nothing here, whatever they hold.
     pub(super) fn ignore(&mut self, names: &[&'static str]) {
         self.known.extend(names);
@@ -297,15 +288,6 @@ impl<'n> Field<'n> {
             }
         }
     }
-}
-
-/// Reports something of the contract that this version cannot serve.
-pub(super) fn unsupported(path: &str, mark: Mark, name: &str, report: &mut Report) {
-    report.place(
-        path,
-        mark,
-        format!("this version does not support {name} yet"),
-    );
 }
 
 /// How a message about the unknown `name` ends.

@@ -16,12 +16,15 @@ mod guard;
 mod json;
 mod names;
 mod order;
+mod policy;
 mod problem;
 mod report;
 mod resource;
 mod settings;
 mod spec;
+mod target;
 mod timestamp;
+mod traffic;
 mod units;
 mod url;
 
@@ -30,7 +33,12 @@ mod tests;
 
 pub use problem::{Position, Problem, Problems};
 pub use resource::Resource;
-pub use spec::{EnvValue, FailStrategy, Limits, ModuleUrl, Phase, PhaseSet, Plan, PluginSpec};
+pub use settings::WorkloadType;
+pub use spec::{
+    EnvValue, FailStrategy, FetchSettings, Limits, LogLevel, ModuleUrl, Phase, PhaseSet, Plan,
+    PluginSpec, PullPolicy, VerificationKey,
+};
+pub use target::Target;
 
 use decode::Field;
 use document::{Mark, Node, Source, Value};
@@ -83,17 +91,21 @@ pub fn plan(
         return Err(report.finish());
     }
     let workload = &settings.workload;
-    resources.retain(|resource| workload.selects(&resource.namespace, &resource.selector));
+    resources.retain(|resource| {
+        workload.selects(&resource.namespace, &resource.selector, &resource.targets)
+    });
     resources.sort_by(|a, b| workload.compare(&a.rank(), &b.rank()));
     let specs = resources
         .into_iter()
-        .map(|resource| resource.into_spec(settings.limits));
+        .filter_map(|resource| resource.into_spec(settings.limits, workload.kind));
     Ok(Plan {
         phases: settings.phases,
         key: settings::key(&merged),
         plugins: specs.collect(),
         startup_wait: settings.startup_wait,
-        max_module_bytes: settings.max_module_bytes,
+        fetch: settings.fetch,
+        plugins_dir: settings.plugins_dir,
+        labels_file: settings.labels_file,
     })
 }
 

@@ -4,7 +4,9 @@
 //! documentation says 0), and at equal priority the workload's own namespace comes before the
 //! root namespace, then the older resource, then name and namespace.
 
+use super::settings::WorkloadType;
 use super::spec::Phase;
+use super::target::Target;
 use super::timestamp::Timestamp;
 use std::cmp::{Ordering, Reverse};
 use std::collections::BTreeMap;
@@ -15,6 +17,8 @@ pub(super) struct Workload {
     pub(super) namespace: String,
     pub(super) labels: BTreeMap<String, String>,
     pub(super) root_namespace: String,
+    pub(super) kind: WorkloadType,
+    pub(super) targets: Vec<Target>,
 }
 
 /// What decides a resource's place.
@@ -29,11 +33,30 @@ pub(super) struct Rank<'a> {
 }
 
 impl Workload {
-    /// Whether a resource of `namespace` with `selector` applies here.
-    pub(super) fn selects(&self, namespace: &str, selector: &BTreeMap<String, String>) -> bool {
+    /// Whether a resource of `namespace` with `selector` and `targets` applies here.
+    pub(super) fn selects(
+        &self,
+        namespace: &str,
+        selector: &BTreeMap<String, String>,
+        targets: &[Target],
+    ) -> bool {
+        if !targets.is_empty() {
+            return targets.iter().any(|target| self.is(namespace, target));
+        }
         let reaches = namespace == self.namespace || namespace == self.root_namespace;
         let mut wanted = selector.iter();
         reaches && wanted.all(|(name, value)| self.labels.get(name) == Some(value))
+    }
+
+    /// Whether this workload stands for `target`, named by a resource of `namespace`.
+    fn is(&self, namespace: &str, target: &Target) -> bool {
+        let home = if target.is_cluster_wide() {
+            &self.root_namespace
+        } else {
+            &self.namespace
+        };
+        let labelled = Target::of_labels(&self.labels);
+        namespace == home && (self.targets.contains(target) || labelled.as_ref() == Some(target))
     }
 
     /// Whether `a` comes before `b`.
@@ -63,6 +86,8 @@ mod tests {
             namespace: "shop".to_owned(),
             labels: labels(&[("app", "web"), ("tier", "front")]),
             root_namespace: "istio-system".to_owned(),
+            kind: WorkloadType::Gateway,
+            targets: Vec::new(),
         }
     }
 
@@ -86,7 +111,7 @@ mod tests {
             ("istio-system", &[("app", "api")], false),
             ("other", &[("app", "web")], false),
         ] {
-            let selected = workload().selects(namespace, &labels(selector));
+            let selected = workload().selects(namespace, &labels(selector), &[]);
             assert_eq!(selected, applies, "{namespace} {selector:?}");
         }
     }

@@ -1,20 +1,36 @@
-//! A `WasmPlugin` as written, and the rules it must keep.
+//! A `WasmPlugin` or `TrafficExtension` as written, and the rules it must keep.
 //!
-//! The rules are those of Istio's custom resource definition, so that what passes here passes in
+//! The two differ in shape only: what `WasmPlugin` has in one object, `TrafficExtension` parts into
+//! the place in the chain and, below `wasm`, the module. The rules are those of Istio's custom resource definition, so that what passes here passes in
 //! a cluster, with one exception: a port in a URL without scheme.
 
 use super::annotation::{self, Extensions};
-use super::decode::{Field, Fields, unsupported};
+use super::decode::{Field, Fields};
 use super::document::{Mark, Node, Value};
 use super::order::Rank;
 use super::report::Report;
-use super::settings::PHASES;
-use super::spec::{EnvValue, FailStrategy, Limits, ModuleUrl, Phase, PluginSpec};
+use super::settings::{PHASES, WorkloadType};
+use super::spec::{
+    EnvValue, FailStrategy, Limits, ModuleUrl, Phase, PluginSpec, PullPolicy, VerificationKey,
+};
+use super::target::{self, Target};
 use super::timestamp::{self, Timestamp};
-use super::{defaults, json, names, url};
+use super::traffic::{self, Reach, Traffic};
+use super::{defaults, json, names, policy, url};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-const KIND: &str = "WasmPlugin";
+/// Which of the two a resource is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    WasmPlugin,
+    TrafficExtension,
+}
+
+const KINDS: &[(&str, Kind)] = &[
+    ("WasmPlugin", Kind::WasmPlugin),
+    ("TrafficExtension", Kind::TrafficExtension),
+];
+
 const API_VERSION: &str = "extensions.istio.io/v1alpha1";
 
 /// Fields that Kubernetes' servers write; they say nothing about the plugin.
@@ -26,7 +42,6 @@ const BOOKKEEPING: &[&str] = &[
     "generation",
     "managedFields",
     "ownerReferences",
-    "resourceVersion",
     "selfLink",
     "uid",
 ];
@@ -45,17 +60,19 @@ mod bound {
     pub(super) const DIGEST: usize = 64;
 }
 
+/// In `pluginConfig`.
+const HIDDEN_KEY: &str = "verificationKey";
+
 const FAIL_STRATEGIES: &[(&str, FailStrategy)] = &[
     ("FAIL_CLOSE", FailStrategy::Close),
     ("FAIL_OPEN", FailStrategy::Open),
     ("FAIL_RELOAD", FailStrategy::Reload),
 ];
 
-/// Nothing depends on it before modules can be pulled.
-const PULL_POLICIES: &[(&str, ())] = &[
-    ("UNSPECIFIED_POLICY", ()),
-    ("IfNotPresent", ()),
-    ("Always", ()),
+const PULL_POLICIES: &[(&str, Option<PullPolicy>)] = &[
+    ("UNSPECIFIED_POLICY", None),
+    ("IfNotPresent", Some(PullPolicy::IfNotPresent)),
+    ("Always", Some(PullPolicy::Always)),
 ];
 
 #[derive(Clone, Copy)]
@@ -84,17 +101,29 @@ const VALUE_SOURCES: &[(&str, ValueFrom)] =
 pub struct Resource {
     pub(super) namespace: String,
     pub(super) name: String,
-    pub(super) selector: BTreeMap<String, String>,
     created: Option<Timestamp>,
+    version: Option<String>,
+    extensions: Extensions,
+    pub(super) selector: BTreeMap<String, String>,
+    pub(super) targets: Vec<Target>,
     phase: Phase,
     priority: Option<i32>,
+    traffic: Traffic,
+    module: Module,
+}
+
+/// What is to run.
+#[derive(Clone, Debug, PartialEq)]
+struct Module {
     url: ModuleUrl,
     sha256: Option<String>,
+    pull_policy: PullPolicy,
+    pull_secret: Option<String>,
+    verification_key: Option<String>,
     config: Vec<u8>,
     root_id: String,
     env: Vec<(String, EnvValue)>,
     fail: FailStrategy,
-    extensions: Extensions,
 }
 
 impl Resource {
@@ -113,40 +142,53 @@ impl Resource {
         }
     }
 
-    /// The plugin, with `limits` where the resource sets none.
-    pub(super) fn into_spec(self, limits: Limits) -> PluginSpec {
-        let Extensions {
-            call_deadline,
-            start_deadline,
-            memory,
-            fail_status,
-            raw_plugin_config,
-            vm_config,
-            vm_id,
-            hold_headers,
-        } = self.extensions;
-        PluginSpec {
+    /// The plugin, with `limits` where the resource sets none; none if it has no part in the
+    /// traffic of a `workload`.
+    pub(super) fn into_spec(self, limits: Limits, workload: WorkloadType) -> Option<PluginSpec> {
+        let ports = match self.traffic.reach(workload) {
+            Reach::Nothing => return None,
+            Reach::Ports(ports) => Some(ports),
+            Reach::Everything => None,
+        };
+        let extensions = self.extensions;
+        let module = self.module;
+        let raw = extensions.raw_plugin_config.map(String::into_bytes);
+        let key_file = extensions.verification_key_file.map(VerificationKey::File);
+        let repulls = module.pull_policy == PullPolicy::Always;
+        Some(PluginSpec {
             namespace: self.namespace,
             name: self.name,
             phase: self.phase,
             priority: self.priority,
-            url: self.url,
-            sha256: self.sha256,
-            config: raw_plugin_config.map_or(self.config, String::into_bytes),
-            root_id: self.root_id,
-            vm_id,
-            vm_config,
-            hold_headers,
-            env: self.env,
-            fail: self.fail,
-            fail_status: fail_status.unwrap_or(defaults::FAIL_STATUS),
+            url: module.url,
+            sha256: module.sha256,
+            pull_policy: module.pull_policy,
+            resource_version: self.version.filter(|_| repulls),
+            refresh_interval: extensions.refresh_interval,
+            pull_secret: module.pull_secret,
+            verification_key: module
+                .verification_key
+                .map(VerificationKey::Pem)
+                .or(key_file),
+            config: raw.unwrap_or(module.config),
+            root_id: module.root_id,
+            vm_id: extensions.vm_id,
+            vm_config: extensions.vm_config,
+            hold_headers: extensions.hold_headers,
+            env: module.env,
+            fail: module.fail,
+            fail_status: extensions.fail_status.unwrap_or(defaults::FAIL_STATUS),
             limits: Limits {
-                call_deadline: call_deadline.unwrap_or(limits.call_deadline),
-                start_deadline: start_deadline.unwrap_or(limits.start_deadline),
-                memory: memory.unwrap_or(limits.memory),
-                table_elements: limits.table_elements,
+                call_deadline: extensions.call_deadline.unwrap_or(limits.call_deadline),
+                start_deadline: extensions.start_deadline.unwrap_or(limits.start_deadline),
+                memory: extensions.memory.unwrap_or(limits.memory),
+                ..limits
             },
-        }
+            ports,
+            log_level: extensions.log_level,
+            capabilities: extensions.capabilities,
+            enabled_by_default: extensions.enabled_by_default.unwrap_or(true),
+        })
     }
 }
 
@@ -174,7 +216,7 @@ pub(super) fn decode(
     });
     let kind = match node.get("kind").and_then(Node::text) {
         Some("TrafficExtension") => "TrafficExtension",
-        _ => KIND,
+        _ => "WasmPlugin",
     };
     let owner = match &name {
         Some((namespace, name)) => {
@@ -215,47 +257,58 @@ pub(super) fn decode(
 /// Reads all fields. What is returned is good only if no problem was reported.
 fn whole(node: &Node, namespace: &str, report: &mut Report) -> Option<Resource> {
     let mut fields = Field::root(node).object(report)?;
-    if let Some(field) = fields.require("kind", report) {
-        match field.text(report)? {
-            KIND => {}
-            kind @ "TrafficExtension" => {
-                unsupported("kind", field.node.mark, kind, report);
-                return None;
-            }
-            _ => {
-                field.choice(&[(KIND, ())], report);
-                return None;
-            }
-        }
-    }
+    let kind = match fields.require("kind", report) {
+        // Without knowing the kind, all else would be guessing.
+        Some(field) => field.choice(KINDS, report)?,
+        None => Kind::WasmPlugin,
+    };
     if let Some(field) = fields.require("apiVersion", report) {
         field.choice(&[(API_VERSION, ())], report);
     }
     let metadata = fields.require("metadata", report);
     let metadata = metadata.and_then(|field| self::metadata(&field, namespace, report));
     let spec = fields.require("spec", report);
-    let spec = spec.and_then(|field| self::spec(&field, report));
+    let spec = spec.and_then(|field| match kind {
+        Kind::WasmPlugin => wasm_plugin(&field, report),
+        Kind::TrafficExtension => traffic_extension(&field, report),
+    });
     fields.ignore(&["status"]);
     fields.finish(report);
 
     let (metadata, spec) = (metadata?, spec?);
-    if let (Some(mark), Some(_)) = (spec.config_mark, &metadata.extensions.raw_plugin_config) {
-        let message = "excludes the annotation wasmplugin.io/raw-plugin-config; keep one";
-        report.place("spec.pluginConfig", mark, message);
-    }
+    exclusions(&metadata.extensions, &spec, report);
     Some(Resource {
         namespace: metadata.namespace,
         name: metadata.name,
         created: metadata.created,
+        version: metadata.version,
         extensions: metadata.extensions,
-        ..spec.resource
+        selector: spec.place.selector,
+        targets: spec.place.targets,
+        phase: spec.place.phase,
+        priority: spec.place.priority,
+        traffic: spec.place.traffic,
+        module: spec.module.module,
     })
+}
+
+/// Annotations and fields that say the same.
+fn exclusions(extensions: &Extensions, spec: &Spec, report: &mut Report) {
+    if let (Some((path, mark)), Some(_)) = (&spec.module.config, &extensions.raw_plugin_config) {
+        let message = "excludes the annotation wasmplugin.io/raw-plugin-config; keep one";
+        report.place(path, *mark, message);
+    }
+    if let (Some((path, mark)), Some(_)) = (&spec.module.key, &extensions.verification_key_file) {
+        let message = "excludes the annotation wasmplugin.io/verification-key-file; keep one";
+        report.place(path, *mark, message);
+    }
 }
 
 struct Metadata {
     namespace: String,
     name: String,
     created: Option<Timestamp>,
+    version: Option<String>,
     extensions: Extensions,
 }
 
@@ -274,6 +327,8 @@ fn metadata(field: &Field<'_>, namespace: &str, report: &mut Report) -> Option<M
         }
         created
     });
+    let version = fields.take("resourceVersion");
+    let version = version.and_then(|field| field.text(report));
     if let Some(field) = fields.take("labels") {
         field.labels(report);
     }
@@ -287,37 +342,76 @@ fn metadata(field: &Field<'_>, namespace: &str, report: &mut Report) -> Option<M
         namespace: namespace?,
         name: name?,
         created,
+        version: version.map(str::to_owned),
         extensions,
     })
 }
 
 struct Spec {
-    /// Lacks what `metadata` says.
-    resource: Resource,
-    config_mark: Option<Mark>,
+    place: Place,
+    module: Described,
 }
 
-fn spec(field: &Field<'_>, report: &mut Report) -> Option<Spec> {
+/// Where in the chain, and on which workloads.
+struct Place {
+    selector: BTreeMap<String, String>,
+    targets: Vec<Target>,
+    phase: Phase,
+    priority: Option<i32>,
+    traffic: Traffic,
+}
+
+/// A module, and where the fields stand that annotations may exclude.
+struct Described {
+    module: Module,
+    config: Option<(String, Mark)>,
+    key: Option<(String, Mark)>,
+}
+
+fn wasm_plugin(field: &Field<'_>, report: &mut Report) -> Option<Spec> {
     let mut fields = field.object(report)?;
-    let url = fields.require("url", report).and_then(|field| {
-        let url = url::parse(field.text(report)?);
-        url.map_err(|message| field.refuse(report, message)).ok()
-    });
-    let sha256 = fields
-        .take("sha256")
-        .and_then(|field| digest(&field, report));
-    if let Some(field) = fields.take("imagePullPolicy") {
-        field.choice(PULL_POLICIES, report);
-    }
-    if let Some(field) = fields.take("imagePullSecret") {
-        field.bounded_text(bound::PULL_SECRET, report);
-    }
-    let config = fields.take("pluginConfig");
-    let config_mark = config.as_ref().map(|field| field.node.mark);
-    let config = config.map(|field| plugin_config(&field, report));
-    let root_id = fields
-        .take("pluginName")
-        .and_then(|field| field.bounded_text(bound::PLUGIN_NAME, report));
+    let module = module(&mut fields, report);
+    let place = place(&mut fields, &["targetRef", "targetRefs"], report);
+    fields.finish(report);
+    Some(Spec {
+        place,
+        module: module?,
+    })
+}
+
+fn traffic_extension(field: &Field<'_>, report: &mut Report) -> Option<Spec> {
+    let mut fields = field.object(report)?;
+    let place = place(&mut fields, &["targetRefs"], report);
+    let (wasm, lua) = (fields.take("wasm"), fields.take("lua"));
+    let module = match (wasm, lua) {
+        (Some(_), Some(lua)) => {
+            lua.refuse(report, "excludes wasm; exactly one of the two must be set");
+            None
+        }
+        (None, Some(lua)) => {
+            let message = "Lua is not supported; wasmplugin runs WebAssembly only";
+            report.place(&lua.path, lua.node.mark, message);
+            None
+        }
+        (None, None) => {
+            fields.require("wasm", report);
+            None
+        }
+        (Some(wasm), None) => wasm.object(report).and_then(|mut fields| {
+            let module = module(&mut fields, report);
+            fields.finish(report);
+            module
+        }),
+    };
+    fields.finish(report);
+    Some(Spec {
+        place,
+        module: module?,
+    })
+}
+
+/// Reads what both kinds have in `spec`; of `references`, a kind may have some.
+fn place(fields: &mut Fields<'_>, references: &[&'static str], report: &mut Report) -> Place {
     let phase = fields
         .take("phase")
         .and_then(|field| field.choice(PHASES, report));
@@ -325,42 +419,123 @@ fn spec(field: &Field<'_>, report: &mut Report) -> Option<Spec> {
         let priority = field.int(i32::MIN.into()..=i32::MAX.into(), report)?;
         i32::try_from(priority).ok()
     });
+    let traffic = fields
+        .take("match")
+        .and_then(|field| traffic::decode(&field, report));
+    let mut first = fields.take("selector");
+    let selector = first
+        .as_ref()
+        .and_then(|field| selector(field, report))
+        .unwrap_or_default();
+    let mut targets = Vec::new();
+    for name in references {
+        let Some(field) = fields.take(name) else {
+            continue;
+        };
+        if let Some(first) = &first {
+            let message = format!("excludes {}; keep one", first.path);
+            report.place(&field.path, field.node.mark, message);
+        }
+        match *name {
+            "targetRef" => targets.extend(target::decode(&field, report)),
+            _ => targets.extend(target::decode_list(&field, report).unwrap_or_default()),
+        }
+        first.get_or_insert(field);
+    }
+    Place {
+        selector,
+        targets,
+        phase: phase.unwrap_or(Phase::Unspecified),
+        priority,
+        traffic: traffic.unwrap_or_default(),
+    }
+}
+
+/// Reads the module and how it runs.
+fn module(fields: &mut Fields<'_>, report: &mut Report) -> Option<Described> {
+    let url = fields.require("url", report).and_then(|field| {
+        let url = url::parse(field.text(report)?);
+        url.map_err(|message| field.refuse(report, message)).ok()
+    });
+    let sha256 = fields
+        .take("sha256")
+        .and_then(|field| digest(&field, report));
+    let pull_policy = fields
+        .take("imagePullPolicy")
+        .and_then(|field| field.choice(PULL_POLICIES, report));
+    let pull_secret = fields
+        .take("imagePullSecret")
+        .and_then(|field| field.bounded_text(bound::PULL_SECRET, report));
+    let config = fields.take("pluginConfig");
+    let config_mark = config.as_ref().map(|f| (f.path.clone(), f.node.mark));
+    let hidden_key = config.as_ref().and_then(hidden_key);
+    let config = config.map(|field| plugin_config(&field, report));
+    let key_field = fields.take("verificationKey");
+    if let (Some(field), Some(hidden)) = (&key_field, &hidden_key) {
+        field.refuse(report, format!("excludes {}; keep one", hidden.path));
+    }
+    let key_field = key_field.or(hidden_key);
+    let key = key_field.as_ref().and_then(|field| key(field, report));
+    let root_id = fields
+        .take("pluginName")
+        .and_then(|field| field.bounded_text(bound::PLUGIN_NAME, report));
     let fail = fields
         .take("failStrategy")
         .and_then(|field| field.choice(FAIL_STRATEGIES, report));
-    let selector = fields
-        .take("selector")
-        .and_then(|field| selector(&field, report));
     let env = fields
         .take("vmConfig")
         .and_then(|field| vm_config(&field, report));
     if let Some(field) = fields.take("type")
         && let Some(PluginType::Network) = field.choice(PLUGIN_TYPES, report)
     {
-        unsupported(&field.path, field.node.mark, "type NETWORK", report);
+        field.refuse(report, "not supported; wasmplugin runs HTTP plugins only");
     }
-    let later = ["verificationKey", "match", "targetRef", "targetRefs"];
-    fields.unsupported(&later, report);
-    fields.finish(report);
-    let resource = Resource {
-        namespace: String::new(),
-        name: String::new(),
-        created: None,
-        extensions: Extensions::default(),
-        selector: selector.unwrap_or_default(),
-        phase: phase.unwrap_or(Phase::Unspecified),
-        priority,
-        url: url?,
+    let url = url?;
+    let module = Module {
         sha256,
+        pull_policy: policy::resolve(pull_policy.flatten(), &url),
+        url,
+        pull_secret: pull_secret.map(str::to_owned),
+        verification_key: key,
         config: config.unwrap_or_default(),
         root_id: root_id.unwrap_or_default().to_owned(),
         env: env.unwrap_or_default(),
         fail: fail.unwrap_or(FailStrategy::Close),
     };
-    Some(Spec {
-        resource,
-        config_mark,
+    Some(Described {
+        module,
+        config: config_mark,
+        key: key_field.map(|field| (field.path, field.node.mark)),
     })
+}
+
+/// The other place of a verification key, as OpenShift's documentation has it. It is not for the
+/// guest.
+fn hidden_key<'n>(config: &Field<'n>) -> Option<Field<'n>> {
+    let node = config.node.get(HIDDEN_KEY)?;
+    let field = Field {
+        path: format!("{}.{HIDDEN_KEY}", config.path),
+        node,
+    };
+    (!matches!(node.value, Value::Null)).then_some(field)
+}
+
+/// Public keys in PEM. Which keys they are is for the one who verifies.
+fn key(field: &Field<'_>, report: &mut Report) -> Option<String> {
+    let text = field.text(report)?;
+    if text.contains("-----BEGIN PUBLIC KEY-----") && text.contains("-----END PUBLIC KEY-----") {
+        return Some(text.to_owned());
+    }
+    let other = if field.path.ends_with(&format!("pluginConfig.{HIDDEN_KEY}")) {
+        "; if it is the plugin's own, write the annotation wasmplugin.io/raw-plugin-config instead"
+    } else {
+        ""
+    };
+    field.refuse(
+        report,
+        format!("must be public keys in PEM, as cosign.pub: -----BEGIN PUBLIC KEY-----{other}"),
+    );
+    None
 }
 
 fn digest(field: &Field<'_>, report: &mut Report) -> Option<String> {
@@ -378,9 +553,16 @@ fn digest(field: &Field<'_>, report: &mut Report) -> Option<String> {
 
 /// What the guest reads: compact JSON, and nothing at all for `{}`, for which guests test.
 fn plugin_config(field: &Field<'_>, report: &mut Report) -> Vec<u8> {
+    let mark = field.node.mark;
     match &field.node.value {
-        Value::Object(entries) if entries.is_empty() => Vec::new(),
-        Value::Object(_) => json::text(field.node).into_bytes(),
+        Value::Object(entries) => {
+            let entries = entries.iter().filter(|entry| entry.name != HIDDEN_KEY);
+            let value = Value::Object(entries.cloned().collect());
+            match json::text(&Node { mark, value }).into_bytes() {
+                empty if empty == b"{}" => Vec::new(),
+                text => text,
+            }
+        }
         other => {
             let message = format!(
                 "must be an object, not {}; the annotation wasmplugin.io/raw-plugin-config \

@@ -1,5 +1,7 @@
 //! The resolved form: what [`super::plan`] makes of settings and resources.
 
+use ipnet::IpNet;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
@@ -15,8 +17,38 @@ pub struct Plan {
     pub plugins: Vec<PluginSpec>,
     /// `startup.wait`: how long a first load may hold Envoy's start.
     pub startup_wait: Duration,
-    /// `fetch.maxModuleBytes`.
+    /// How modules are fetched.
+    pub fetch: FetchSettings,
+    /// `pluginsDir`: a directory of further resources.
+    pub plugins_dir: Option<String>,
+    /// `workload.labelsFile`: a file of labels, in the format of Kubernetes' downward API.
+    pub labels_file: Option<String>,
+}
+
+/// How modules are fetched: `fetch`, `secretsDir` and `cacheDir`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FetchSettings {
+    /// The longest that one fetch may take, all attempts together.
+    pub timeout: Duration,
+    /// How often a fetch is tried.
+    pub attempts: u32,
+    /// The largest module, also of what is unpacked.
     pub max_module_bytes: u64,
+    /// Registries whose TLS certificate is not checked, and which may speak plain HTTP: `host`,
+    /// `host:port`, or `*` for all.
+    pub insecure_registries: Vec<String>,
+    /// A file of certificates (PEM) to trust instead of the built-in roots.
+    pub ca_file: Option<String>,
+    /// Addresses that no fetch may reach. Holds [`defaults::BLOCKED_CIDRS`] at least.
+    ///
+    /// [`defaults::BLOCKED_CIDRS`]: super::defaults::BLOCKED_CIDRS
+    pub blocked_cidrs: Vec<IpNet>,
+    /// Directories that `file://` may read from; none for any, empty for no file at all.
+    pub allow_file_roots: Option<Vec<String>>,
+    /// Where pull secrets are mounted: `<dir>/<namespace>/<name>/.dockerconfigjson`.
+    pub secrets_dir: Option<String>,
+    /// Where modules and compiled code are kept across restarts.
+    pub cache_dir: Option<String>,
 }
 
 /// One plugin, ready to be loaded.
@@ -34,6 +66,18 @@ pub struct PluginSpec {
     pub url: ModuleUrl,
     /// `sha256`: 64 lower-case hex digits.
     pub sha256: Option<String>,
+    /// `imagePullPolicy`, resolved with Istio's defaults.
+    pub pull_policy: PullPolicy,
+    /// `metadata.resourceVersion`, where [`PullPolicy::Always`] makes a change of it pull again;
+    /// none otherwise, so that it does not tell equal plugins apart.
+    pub resource_version: Option<String>,
+    /// How often the module is looked up again without a change of the resource
+    /// (`wasmplugin.io/refresh-interval`).
+    pub refresh_interval: Option<Duration>,
+    /// `imagePullSecret`: a secret in the plugin's namespace.
+    pub pull_secret: Option<String>,
+    /// Keys that the module must be signed with.
+    pub verification_key: Option<VerificationKey>,
     /// What the guest reads as its plugin configuration.
     pub config: Vec<u8>,
     /// `pluginName`, the guest's root id.
@@ -52,6 +96,14 @@ pub struct PluginSpec {
     pub fail_status: u16,
     /// The caps of this plugin.
     pub limits: Limits,
+    /// `match`: the ports of listeners on which the plugin runs; none for all.
+    pub ports: Option<BTreeSet<u16>>,
+    /// The least level of the guest's log lines (`wasmplugin.io/log-level`).
+    pub log_level: Option<LogLevel>,
+    /// Functions of the host that the guest may call (`wasmplugin.io/capabilities`); none for all.
+    pub capabilities: Option<BTreeSet<String>>,
+    /// Whether the plugin runs where no route enables it (`wasmplugin.io/enabled-by-default`).
+    pub enabled_by_default: bool,
 }
 
 impl PluginSpec {
@@ -143,6 +195,53 @@ impl fmt::Display for ModuleUrl {
     }
 }
 
+/// When a module is fetched although an earlier fetch of the same URL is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PullPolicy {
+    /// Never.
+    IfNotPresent,
+    /// When the resource has changed, its metadata included. Not by itself as time passes.
+    Always,
+}
+
+impl PullPolicy {
+    /// The spelling of the resource.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::IfNotPresent => "IfNotPresent",
+            Self::Always => "Always",
+        }
+    }
+}
+
+/// Where the public keys stand that verify a module's signature.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum VerificationKey {
+    /// In the resource: PEM, one or several keys.
+    Pem(String),
+    /// In a file of PEM (`wasmplugin.io/verification-key-file`).
+    File(String),
+}
+
+/// How much a guest's log line matters. Later variants matter more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    /// Every step.
+    Trace,
+    /// For developers.
+    Debug,
+    /// For operators.
+    Info,
+    /// Something may be wrong.
+    Warn,
+    /// Something is wrong.
+    Error,
+    /// Nothing works.
+    Critical,
+    /// No line matters.
+    Off,
+}
+
 /// The value of one environment variable of a guest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EnvValue {
@@ -185,4 +284,11 @@ pub struct Limits {
     pub memory: u64,
     /// Elements of all tables of one instance.
     pub table_elements: u32,
+    /// The most of a body that is held for the plugin, in bytes; none for what Envoy's own buffer
+    /// limits allow.
+    pub max_body: Option<u64>,
+    /// The most calls of one instance whose answers are to come.
+    pub open_callouts: u32,
+    /// The most that one space of shared data and queues may hold, in bytes.
+    pub shared_data: u64,
 }

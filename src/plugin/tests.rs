@@ -30,7 +30,7 @@ fn defaults_are_those_of_the_contract() {
     assert_eq!(plan.phases, PhaseSet::ALL);
     assert_eq!(plan.plugins, []);
     assert_eq!(plan.startup_wait, Duration::from_secs(30));
-    assert_eq!(plan.max_module_bytes, 256 << 20);
+    assert_eq!(plan.fetch.max_module_bytes, 256 << 20);
     let plugin = PLUGIN.replace("CONFIG", "{}").replace('\n', "\n  ");
     let plugin = read(&format!("plugins:\n- {plugin}"))
         .unwrap()
