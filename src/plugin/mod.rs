@@ -4,6 +4,34 @@
 //! touches the network, wasm or Envoy; the only file ever read is `configFile`, through a
 //! function that the caller passes in.
 //!
+//! # Resources that come and go
+//!
+//! A [`Plan`] holds the resources of the settings. Those of `pluginsDir` and the labels of
+//! `labelsFile` change while Envoy runs, so the caller reads these files and hands over what they
+//! hold, at start and after every change:
+//!
+//! ```
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use wasmplugin_host::plugin::{self, Directory};
+//!
+//! let settings = "pluginsDir: /plugins\nworkload: {labelsFile: /labels}\n";
+//! let plan = plugin::plan(settings.as_bytes(), &|path| std::fs::read_to_string(path))?;
+//!
+//! // Kept from change to change: it remembers what was last good.
+//! let mut directory = Directory::default();
+//! let file = ("/plugins/a.yaml".to_owned(), Ok("kind: WasmPlugn".to_owned()));
+//! if directory.update([file], &plan.workload.namespace) {
+//!     println!("{}", directory.problems());
+//! }
+//! let labels = plugin::labels("app=\"web\"\n", "/labels")?;
+//! assert_eq!(plan.plugins_with(&directory, &labels), []);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Comparing the new list with the old one, plugin by plugin, tells what has changed. Where labels
+//! cannot be read, the last good ones go on.
+//!
 //! The way of a text: `guard` measures it, `document` makes it a tree with places, `decode` takes
 //! the tree apart with the rules of `settings` and `resource`, `order` selects and sorts. Every
 //! step reports to `report` and goes on, so that one run tells everything.
@@ -11,9 +39,12 @@
 mod annotation;
 mod decode;
 pub mod defaults;
+mod directory;
 mod document;
 mod guard;
 mod json;
+mod labels;
+mod manifest;
 mod names;
 mod order;
 mod policy;
@@ -31,6 +62,10 @@ mod url;
 #[cfg(test)]
 mod tests;
 
+pub use directory::Directory;
+pub use labels::labels;
+pub use manifest::{EXTENSIONS, ResourceReader, is_manifest};
+pub use order::{Absence, Arrangement, Because, LeftOut, Placed, Workload, arrange};
 pub use problem::{Position, Problem, Problems};
 pub use resource::Resource;
 pub use settings::WorkloadType;
@@ -44,6 +79,7 @@ use decode::Field;
 use document::{Mark, Node, Source, Value};
 use report::Report;
 use resource::Names;
+use std::collections::BTreeMap;
 use std::io;
 
 /// Reads the configuration of a filter entry.
@@ -90,54 +126,56 @@ pub fn plan(
     if report.len() > 0 {
         return Err(report.finish());
     }
-    let workload = &settings.workload;
-    resources.retain(|resource| {
-        workload.selects(&resource.namespace, &resource.selector, &resource.targets)
-    });
-    resources.sort_by(|a, b| workload.compare(&a.rank(), &b.rank()));
-    let specs = resources
-        .into_iter()
-        .filter_map(|resource| resource.into_spec(settings.limits, workload.kind));
-    Ok(Plan {
+    let mut plan = Plan {
         phases: settings.phases,
         key: settings::key(&merged),
-        plugins: specs.collect(),
+        plugins: Vec::new(),
+        resources,
+        workload: settings.workload,
+        limits: settings.limits,
         startup_wait: settings.startup_wait,
         fetch: settings.fetch,
         plugins_dir: settings.plugins_dir,
         labels_file: settings.labels_file,
-    })
+    };
+    plan.plugins = plan.plugins_with(&Directory::default(), &BTreeMap::new());
+    Ok(plan)
 }
 
-/// Reads files of resources one after the other, as `wasmplugin validate` does.
-#[derive(Debug, Default)]
-pub struct ResourceReader {
-    names: Names,
-}
+impl Plan {
+    /// The plugins that apply when `pluginsDir` holds `directory` and `labelsFile` holds `labels`,
+    /// in the order in which requests meet them.
+    pub fn plugins_with(
+        &self,
+        directory: &Directory,
+        labels: &BTreeMap<String, String>,
+    ) -> Vec<PluginSpec> {
+        let arrangement = self.arrange(directory, labels);
+        let placed = arrangement.placed.iter();
+        placed.map(|placed| self.spec(placed.resource)).collect()
+    }
 
-impl ResourceReader {
-    /// The resources of `text`, the content of `file`, and everything that is wrong in it;
-    /// resources that stand beside a wrong one are good. A resource that names no namespace
-    /// belongs to `namespace`. A name that an earlier file holds is a problem, too.
-    pub fn read(&mut self, text: &str, file: &str, namespace: &str) -> (Vec<Resource>, Problems) {
-        let mut report = Report::of_file(file);
-        let documents = document::parse(text, Source::File, &mut report);
-        if documents.is_empty() && report.len() == 0 {
-            report.text(Source::File, None, "holds no resource");
+    /// As [`Self::plugins_with`], with the reasons. A resource of the settings comes before one of
+    /// the same name in the directory, a label of the settings before one of the file.
+    pub fn arrange<'r>(
+        &'r self,
+        directory: &'r Directory,
+        labels: &BTreeMap<String, String>,
+    ) -> Arrangement<'r> {
+        let mut workload = self.workload.clone();
+        for (name, value) in labels {
+            let labels = &mut workload.labels;
+            labels.entry(name.clone()).or_insert_with(|| value.clone());
         }
-        let mut resources = Vec::with_capacity(documents.len());
-        for (i, node) in documents.iter().enumerate() {
-            let place = format!("document {}", i + 1);
-            resources.extend(resource::decode(
-                node,
-                &place,
-                namespace,
-                Some(file),
-                &mut self.names,
-                &mut report,
-            ));
-        }
-        (resources, report.finish())
+        arrange(
+            self.resources.iter().chain(directory.resources()),
+            &workload,
+        )
+    }
+
+    /// The plugin of `resource`, wherever that comes from.
+    pub fn spec(&self, resource: &Resource) -> PluginSpec {
+        resource.spec(self.limits, self.workload.kind)
     }
 }
 

@@ -4,21 +4,184 @@
 //! documentation says 0), and at equal priority the workload's own namespace comes before the
 //! root namespace, then the older resource, then name and namespace.
 
+use super::resource::Resource;
 use super::settings::WorkloadType;
 use super::spec::Phase;
 use super::target::Target;
 use super::timestamp::Timestamp;
+use super::traffic::Reach;
 use std::cmp::{Ordering, Reverse};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 
 /// Who the proxy is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Workload {
-    pub(super) namespace: String,
-    pub(super) labels: BTreeMap<String, String>,
-    pub(super) root_namespace: String,
-    pub(super) kind: WorkloadType,
-    pub(super) targets: Vec<Target>,
+pub struct Workload {
+    /// `workload.namespace`.
+    pub namespace: String,
+    /// `workload.labels`.
+    pub labels: BTreeMap<String, String>,
+    /// `rootNamespace`.
+    pub root_namespace: String,
+    /// `workload.type`.
+    pub kind: WorkloadType,
+    /// `workload.targetRefs`.
+    pub targets: Vec<Target>,
+}
+
+/// Every resource, either at its place or left out, and why.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Arrangement<'r> {
+    /// Those that apply, in the order of a request.
+    pub placed: Vec<Placed<'r>>,
+    /// Those that do not apply, in the order given.
+    pub left_out: Vec<LeftOut<'r>>,
+}
+
+/// A resource in its place.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Placed<'r> {
+    /// The resource.
+    pub resource: &'r Resource,
+    /// Why it comes after the one before it.
+    pub because: Because,
+}
+
+/// The rule that put a resource behind the one before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Because {
+    /// It is the first.
+    First,
+    /// Its phase comes later.
+    Phase,
+    /// Its priority is lower.
+    Priority,
+    /// It stands in the root namespace, the other one in the workload's own.
+    RootNamespace,
+    /// It was created later.
+    Created,
+    /// Its name comes later in the alphabet.
+    Name,
+    /// Its namespace comes later in the alphabet.
+    Namespace,
+}
+
+impl fmt::Display for Because {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::First => "comes first",
+            Self::Phase => "its phase comes later",
+            Self::Priority => "its priority is lower",
+            Self::RootNamespace => {
+                "it is in the root namespace, the one before in the workload's own"
+            }
+            Self::Created => "it is younger",
+            Self::Name => "its name comes later in the alphabet",
+            Self::Namespace => "its namespace comes later in the alphabet",
+        })
+    }
+}
+
+/// A resource that does not apply.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LeftOut<'r> {
+    /// The resource.
+    pub resource: &'r Resource,
+    /// Why not.
+    pub why: Absence,
+}
+
+/// Why a resource does not apply to a workload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Absence {
+    /// It stands neither in the workload's namespace nor in the root namespace.
+    Namespace,
+    /// The workload lacks a label, or it has another value.
+    Label {
+        /// The label's name.
+        name: String,
+        /// The value that the selector wants.
+        wanted: String,
+        /// The value that the workload has.
+        found: Option<String>,
+    },
+    /// The workload stands for none of its `targetRefs`.
+    Target,
+    /// No entry of `match` is for traffic of this direction.
+    Direction(WorkloadType),
+    /// An earlier resource has its name.
+    SecondOfName,
+}
+
+impl fmt::Display for Absence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Namespace => {
+                f.write_str("its namespace is neither the workload's nor the root namespace")
+            }
+            Self::Label {
+                name,
+                wanted,
+                found: Some(found),
+            } => write!(
+                f,
+                "its selector wants the label {name}={wanted}, the workload has {found}"
+            ),
+            Self::Label {
+                name,
+                wanted,
+                found: None,
+            } => write!(
+                f,
+                "its selector wants the label {name}={wanted}, the workload has no such"
+            ),
+            Self::Target => f.write_str("the workload stands for none of its targetRefs"),
+            Self::Direction(kind) => {
+                write!(
+                    f,
+                    "no entry of its match is for the traffic of a {}",
+                    kind.as_str()
+                )
+            }
+            Self::SecondOfName => f.write_str("an earlier resource has its name"),
+        }
+    }
+}
+
+/// Selects those of `resources` that apply to `workload`, and puts them in order.
+///
+/// Of several resources with one name, the first is meant.
+pub fn arrange<'r>(
+    resources: impl IntoIterator<Item = &'r Resource>,
+    workload: &Workload,
+) -> Arrangement<'r> {
+    let mut arrangement = Arrangement::default();
+    let mut names = HashMap::new();
+    let mut chosen = Vec::new();
+    for resource in resources {
+        let second = names.insert((&resource.namespace, &resource.name), ());
+        let why = match second {
+            Some(()) => Some(Absence::SecondOfName),
+            None => workload.leaves_out(resource),
+        };
+        match why {
+            Some(why) => arrangement.left_out.push(LeftOut { resource, why }),
+            None => chosen.push(resource),
+        }
+    }
+    chosen.sort_by(|a, b| workload.compare(&a.rank(), &b.rank()).0);
+    for resource in chosen {
+        let because = match arrangement.placed.last() {
+            Some(before) => {
+                workload
+                    .compare(&before.resource.rank(), &resource.rank())
+                    .1
+            }
+            None => Because::First,
+        };
+        arrangement.placed.push(Placed { resource, because });
+    }
+    arrangement
 }
 
 /// What decides a resource's place.
@@ -33,19 +196,34 @@ pub(super) struct Rank<'a> {
 }
 
 impl Workload {
-    /// Whether a resource of `namespace` with `selector` and `targets` applies here.
-    pub(super) fn selects(
-        &self,
-        namespace: &str,
-        selector: &BTreeMap<String, String>,
-        targets: &[Target],
-    ) -> bool {
-        if !targets.is_empty() {
-            return targets.iter().any(|target| self.is(namespace, target));
+    /// Why `resource` does not apply here, if it does not.
+    fn leaves_out(&self, resource: &Resource) -> Option<Absence> {
+        let namespace = &resource.namespace;
+        if resource.targets.is_empty() {
+            if *namespace != self.namespace && *namespace != self.root_namespace {
+                return Some(Absence::Namespace);
+            }
+            for (name, wanted) in &resource.selector {
+                let found = self.labels.get(name);
+                if found != Some(wanted) {
+                    return Some(Absence::Label {
+                        name: name.clone(),
+                        wanted: wanted.clone(),
+                        found: found.cloned(),
+                    });
+                }
+            }
+        } else if !resource
+            .targets
+            .iter()
+            .any(|target| self.is(namespace, target))
+        {
+            return Some(Absence::Target);
         }
-        let reaches = namespace == self.namespace || namespace == self.root_namespace;
-        let mut wanted = selector.iter();
-        reaches && wanted.all(|(name, value)| self.labels.get(name) == Some(value))
+        match resource.traffic.reach(self.kind) {
+            Reach::Nothing => Some(Absence::Direction(self.kind)),
+            Reach::Ports(_) | Reach::Everything => None,
+        }
     }
 
     /// Whether this workload stands for `target`, named by a resource of `namespace`.
@@ -59,94 +237,21 @@ impl Workload {
         namespace == home && (self.targets.contains(target) || labelled.as_ref() == Some(target))
     }
 
-    /// Whether `a` comes before `b`.
-    pub(super) fn compare(&self, a: &Rank<'_>, b: &Rank<'_>) -> Ordering {
-        self.key(a).cmp(&self.key(b))
-    }
-
-    fn key<'a>(&self, rank: &Rank<'a>) -> impl Ord + use<'a> {
-        (
-            rank.phase,
-            Reverse(rank.priority.unwrap_or(i32::MIN)),
-            rank.namespace != self.namespace,
-            rank.created,
-            rank.name,
-            rank.namespace,
-        )
+    /// Whether `a` comes before `b`, and the rule that tells.
+    fn compare(&self, a: &Rank<'_>, b: &Rank<'_>) -> (Ordering, Because) {
+        let priority = |rank: &Rank<'_>| Reverse(rank.priority.unwrap_or(i32::MIN));
+        let elsewhere = |rank: &Rank<'_>| rank.namespace != self.namespace;
+        let rules = [
+            (a.phase.cmp(&b.phase), Because::Phase),
+            (priority(a).cmp(&priority(b)), Because::Priority),
+            (elsewhere(a).cmp(&elsewhere(b)), Because::RootNamespace),
+            (a.created.cmp(&b.created), Because::Created),
+            (a.name.cmp(b.name), Because::Name),
+        ];
+        let decisive = rules.into_iter().find(|(order, _)| order.is_ne());
+        decisive.unwrap_or_else(|| (a.namespace.cmp(b.namespace), Because::Namespace))
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::plugin::timestamp;
-
-    fn workload() -> Workload {
-        Workload {
-            namespace: "shop".to_owned(),
-            labels: labels(&[("app", "web"), ("tier", "front")]),
-            root_namespace: "istio-system".to_owned(),
-            kind: WorkloadType::Gateway,
-            targets: Vec::new(),
-        }
-    }
-
-    fn labels(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
-        let pairs = pairs
-            .iter()
-            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
-        pairs.collect()
-    }
-
-    #[test]
-    fn selection() {
-        for (namespace, selector, applies) in [
-            ("shop", &[][..], true),
-            ("istio-system", &[], true),
-            ("other", &[], false),
-            ("shop", &[("app", "web")], true),
-            ("shop", &[("app", "web"), ("tier", "front")], true),
-            ("shop", &[("app", "api")], false),
-            ("shop", &[("version", "1")], false),
-            ("istio-system", &[("app", "api")], false),
-            ("other", &[("app", "web")], false),
-        ] {
-            let selected = workload().selects(namespace, &labels(selector), &[]);
-            assert_eq!(selected, applies, "{namespace} {selector:?}");
-        }
-    }
-
-    #[test]
-    fn order() {
-        let (old, new) = ("2020-01-01T00:00:00Z", "2024-01-01T00:00:00Z");
-        // Each line comes before the next one.
-        let table = [
-            (Phase::Authn, None, "shop", None, "z"),
-            (Phase::Authz, None, "shop", None, "z"),
-            (Phase::Stats, None, "shop", None, "z"),
-            (Phase::Unspecified, Some(10), "istio-system", Some(new), "z"),
-            (Phase::Unspecified, Some(0), "shop", None, "b"),
-            (Phase::Unspecified, Some(0), "istio-system", None, "a"),
-            (Phase::Unspecified, Some(-5), "shop", None, "a"),
-            // Unset is the lowest there is.
-            (Phase::Unspecified, None, "shop", None, "c"),
-            (Phase::Unspecified, None, "shop", Some(old), "b"),
-            (Phase::Unspecified, None, "shop", Some(new), "a"),
-            (Phase::Unspecified, Some(i32::MIN), "shop", Some(new), "d"),
-            (Phase::Unspecified, None, "istio-system", Some(old), "a"),
-            (Phase::Unspecified, None, "istio-system", Some(old), "a-b"),
-        ];
-        let ranks = table.map(|(phase, priority, namespace, created, name)| Rank {
-            phase,
-            priority,
-            namespace,
-            created: created.and_then(timestamp::parse),
-            name,
-        });
-        for (i, a) in ranks.iter().enumerate() {
-            for (j, b) in ranks.iter().enumerate() {
-                assert_eq!(workload().compare(a, b), i.cmp(&j), "{a:?} {b:?}");
-            }
-        }
-    }
-}
+mod tests;

@@ -17,7 +17,7 @@ use super::target::{self, Target};
 use super::timestamp::{self, Timestamp};
 use super::traffic::{self, Reach, Traffic};
 use super::{defaults, json, names, policy, url};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// Which of the two a resource is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,7 +108,7 @@ pub struct Resource {
     pub(super) targets: Vec<Target>,
     phase: Phase,
     priority: Option<i32>,
-    traffic: Traffic,
+    pub(super) traffic: Traffic,
     module: Module,
 }
 
@@ -142,28 +142,32 @@ impl Resource {
         }
     }
 
-    /// The plugin, with `limits` where the resource sets none; none if it has no part in the
-    /// traffic of a `workload`.
-    pub(super) fn into_spec(self, limits: Limits, workload: WorkloadType) -> Option<PluginSpec> {
+    /// Whether both have the same name.
+    pub(super) fn has_name_of(&self, other: &Self) -> bool {
+        (&self.namespace, &self.name) == (&other.namespace, &other.name)
+    }
+
+    /// The plugin, with `limits` where the resource sets none.
+    pub(super) fn spec(&self, limits: Limits, workload: WorkloadType) -> PluginSpec {
         let ports = match self.traffic.reach(workload) {
-            Reach::Nothing => return None,
+            Reach::Nothing => Some(BTreeSet::new()),
             Reach::Ports(ports) => Some(ports),
             Reach::Everything => None,
         };
-        let extensions = self.extensions;
-        let module = self.module;
+        let extensions = self.extensions.clone();
+        let module = self.module.clone();
         let raw = extensions.raw_plugin_config.map(String::into_bytes);
         let key_file = extensions.verification_key_file.map(VerificationKey::File);
         let repulls = module.pull_policy == PullPolicy::Always;
-        Some(PluginSpec {
-            namespace: self.namespace,
-            name: self.name,
+        PluginSpec {
+            namespace: self.namespace.clone(),
+            name: self.name.clone(),
             phase: self.phase,
             priority: self.priority,
             url: module.url,
             sha256: module.sha256,
             pull_policy: module.pull_policy,
-            resource_version: self.version.filter(|_| repulls),
+            resource_version: self.version.clone().filter(|_| repulls),
             refresh_interval: extensions.refresh_interval,
             pull_secret: module.pull_secret,
             verification_key: module
@@ -188,7 +192,7 @@ impl Resource {
             log_level: extensions.log_level,
             capabilities: extensions.capabilities,
             enabled_by_default: extensions.enabled_by_default.unwrap_or(true),
-        })
+        }
     }
 }
 

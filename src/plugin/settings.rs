@@ -35,6 +35,17 @@ pub enum WorkloadType {
     SidecarOutbound,
 }
 
+impl WorkloadType {
+    /// The spelling of the settings.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Gateway => "gateway",
+            Self::SidecarInbound => "sidecar-inbound",
+            Self::SidecarOutbound => "sidecar-outbound",
+        }
+    }
+}
+
 const WORKLOAD_TYPES: &[(&str, WorkloadType)] = &[
     ("gateway", WorkloadType::Gateway),
     ("sidecar-inbound", WorkloadType::SidecarInbound),

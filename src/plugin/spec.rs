@@ -1,5 +1,7 @@
 //! The resolved form: what [`super::plan`] makes of settings and resources.
 
+use super::order::Workload;
+use super::resource::Resource;
 use ipnet::IpNet;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -13,8 +15,15 @@ pub struct Plan {
     /// Identity of everything but `phases`: entries with equal keys share one set of plugins.
     pub key: String,
     /// The plugins that apply to this workload, in the order in which requests meet them
-    /// (all phases; an entry runs those of its own).
+    /// (all phases; an entry runs those of its own). Without those of `plugins_dir`: see
+    /// [`Self::plugins_with`].
     pub plugins: Vec<PluginSpec>,
+    /// The resources of the settings, those included that do not apply.
+    pub resources: Vec<Resource>,
+    /// Who this proxy is, without the labels of `labels_file`.
+    pub workload: Workload,
+    /// The caps of plugins that set none.
+    pub limits: Limits,
     /// `startup.wait`: how long a first load may hold Envoy's start.
     pub startup_wait: Duration,
     /// How modules are fetched.
