@@ -159,6 +159,13 @@ impl<'n> Field<'n> {
         }
     }
 
+    pub(super) fn boolean(&self, report: &mut Report) -> Option<bool> {
+        match self.node.value {
+            Value::Bool(value) => Some(value),
+            _ => self.refuse_type(report, "true or false"),
+        }
+    }
+
     /// A text whose number of characters lies in `range`.
     pub(super) fn bounded_text(
         &self,

@@ -51,6 +51,7 @@ mod policy;
 mod problem;
 mod report;
 mod resource;
+pub mod route;
 mod settings;
 mod spec;
 mod target;

@@ -3,10 +3,16 @@
 use super::decode::Field;
 use super::report::Report;
 
+/// Namespace and name, from `<namespace>/<name>`, as routes name resources.
+pub(super) fn pair(text: &str) -> Option<(&str, &str)> {
+    let (namespace, name) = text.split_once('/')?;
+    (is_namespace(namespace) && is_object(name)).then_some((namespace, name))
+}
+
 /// The name of an object: a DNS-1123 subdomain.
 pub(super) fn object(field: &Field<'_>, report: &mut Report) -> Option<String> {
     let name = field.text(report)?;
-    if name.len() <= 253 && name.split('.').all(is_label) {
+    if is_object(name) {
         return Some(name.to_owned());
     }
     field.refuse(
@@ -20,7 +26,7 @@ pub(super) fn object(field: &Field<'_>, report: &mut Report) -> Option<String> {
 /// The name of a namespace: a DNS-1123 label.
 pub(super) fn namespace(field: &Field<'_>, report: &mut Report) -> Option<String> {
     let name = field.text(report)?;
-    if name.len() <= 63 && is_label(name) {
+    if is_namespace(name) {
         return Some(name.to_owned());
     }
     field.refuse(
@@ -29,6 +35,14 @@ pub(super) fn namespace(field: &Field<'_>, report: &mut Report) -> Option<String
          beginning and ending with a letter or digit",
     );
     None
+}
+
+fn is_object(name: &str) -> bool {
+    name.len() <= 253 && name.split('.').all(is_label)
+}
+
+fn is_namespace(name: &str) -> bool {
+    name.len() <= 63 && is_label(name)
 }
 
 fn is_label(name: &str) -> bool {

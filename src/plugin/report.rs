@@ -40,6 +40,14 @@ impl Report {
         }
     }
 
+    /// For a text of its own that `name` names.
+    pub(super) fn of_text(name: &str) -> Self {
+        Self {
+            owner: Owner::Named(name.to_owned()),
+            ..Self::of_settings()
+        }
+    }
+
     /// For a file of resources.
     pub(super) fn of_file(file: &str) -> Self {
         Self {

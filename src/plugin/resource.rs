@@ -515,7 +515,7 @@ fn module(fields: &mut Fields<'_>, report: &mut Report) -> Option<Described> {
 
 /// The other place of a verification key, as OpenShift's documentation has it. It is not for the
 /// guest.
-fn hidden_key<'n>(config: &Field<'n>) -> Option<Field<'n>> {
+pub(super) fn hidden_key<'n>(config: &Field<'n>) -> Option<Field<'n>> {
     let node = config.node.get(HIDDEN_KEY)?;
     let field = Field {
         path: format!("{}.{HIDDEN_KEY}", config.path),
@@ -556,7 +556,7 @@ fn digest(field: &Field<'_>, report: &mut Report) -> Option<String> {
 }
 
 /// What the guest reads: compact JSON, and nothing at all for `{}`, for which guests test.
-fn plugin_config(field: &Field<'_>, report: &mut Report) -> Vec<u8> {
+pub(super) fn plugin_config(field: &Field<'_>, report: &mut Report) -> Vec<u8> {
     let mark = field.node.mark;
     match &field.node.value {
         Value::Object(entries) => {

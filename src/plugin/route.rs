@@ -1,0 +1,172 @@
+//! What routes say about plugins: on, off, another configuration, or one plugin more.
+//!
+//! There are two ways to say it. `typed_per_filter_config` holds an object for all plugins, read by
+//! [`per_filter_config`]. Route metadata holds a flat text for each, read by [`metadata_value`].
+//! Both come to the same [`Change`]; what is equal compares and hashes as equal, so that equal
+//! configurations can share one root context.
+//!
+//! Where a route has both, which one wins is for the caller to say; each has its own keys.
+
+use super::decode::{Field, Fields};
+use super::document::{self, Node, Source, Value};
+use super::names;
+use super::problem::Problems;
+use super::report::Report;
+use super::resource::{self, Names, Resource};
+use std::collections::BTreeMap;
+
+/// The changes of a route, by resource (`<namespace>/<name>`).
+pub type Changes = BTreeMap<String, Change>;
+
+/// What a route changes about a plugin.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Change {
+    /// Whether the plugin runs here; none for what holds elsewhere.
+    pub enabled: Option<bool>,
+    /// What the guest reads as its plugin configuration here, in place of its own; equal
+    /// configurations are equal bytes, however they were written.
+    pub config: Option<Vec<u8>>,
+}
+
+/// What a value of route metadata says.
+#[derive(Clone, Debug, PartialEq)]
+pub enum MetadataValue {
+    /// It changes a plugin that there is.
+    Change(Change),
+    /// It brings a plugin. `selector`, `targetRefs` and namespace do not matter, since the route
+    /// itself says where it runs. `Plan::spec` makes a plugin of it.
+    Add(Box<Resource>),
+}
+
+/// Reads the configuration that a route has for the filter, as YAML or JSON:
+/// `{plugins: {<namespace>/<name>: {enabled: …, pluginConfig: {…}}}}`.
+///
+/// # Errors
+///
+/// All that is wrong in it.
+pub fn per_filter_config(config: &[u8]) -> Result<Changes, Problems> {
+    let mut report = Report::of_text("route configuration");
+    let mut changes = Changes::new();
+    if let Some(node) = one(config, &mut report) {
+        let fields = Field::root(&node).object(&mut report);
+        if let Some(mut fields) = fields {
+            if let Some(plugins) = fields.take("plugins") {
+                changes = self::changes(&plugins, &mut report);
+            }
+            fields.finish(&mut report);
+        }
+    }
+    finished(changes, report)
+}
+
+/// Reads the value that route metadata (`filter_metadata.wasmplugin`) has under `key`, a
+/// resource: `true`, `false`, or YAML or JSON of either `{pluginConfig: {…}}` or a whole resource.
+///
+/// # Errors
+///
+/// All that is wrong with the key and the value.
+pub fn metadata_value(key: &str, text: &str) -> Result<MetadataValue, Problems> {
+    let mut report = Report::of_text(&format!("route metadata {key:.320?}"));
+    let Some((namespace, name)) = names::pair(key) else {
+        report.text(Source::Inline, None, WANTED_KEY);
+        return Err(report.finish());
+    };
+    let value = one(text.as_bytes(), &mut report)
+        .and_then(|node| value(&node, namespace, name, &mut report));
+    match value {
+        Some(value) if report.len() == 0 => Ok(value),
+        _ => {
+            if report.len() == 0 {
+                report.text(Source::Inline, None, WANTED_VALUE);
+            }
+            Err(report.finish())
+        }
+    }
+}
+
+const WANTED_KEY: &str = "the key must be a resource, <namespace>/<name>";
+const WANTED_VALUE: &str =
+    "must be true, false, {pluginConfig: {…}}, or a WasmPlugin or TrafficExtension";
+
+fn value(node: &Node, namespace: &str, name: &str, report: &mut Report) -> Option<MetadataValue> {
+    match &node.value {
+        Value::Bool(enabled) => Some(MetadataValue::Change(Change {
+            enabled: Some(*enabled),
+            config: None,
+        })),
+        Value::Object(_) if node.get("kind").is_some() || node.get("spec").is_some() => {
+            let mut seen = Names::default();
+            let place = "the resource";
+            let found = resource::decode(node, place, namespace, None, &mut seen, report)?;
+            if (found.namespace.as_str(), found.name.as_str()) != (namespace, name) {
+                let message = format!(
+                    "the resource is {}, which its key must say",
+                    found.resource()
+                );
+                report.text(Source::Inline, Some(node.mark), message);
+            }
+            Some(MetadataValue::Add(Box::new(found)))
+        }
+        Value::Object(_) => {
+            let fields = Field::root(node).object(report)?;
+            Some(MetadataValue::Change(change(fields, report)))
+        }
+        _ => None,
+    }
+}
+
+fn changes(plugins: &Field<'_>, report: &mut Report) -> Changes {
+    let mut changes = Changes::new();
+    for (entry, field) in plugins.entries(report) {
+        if names::pair(&entry.name).is_none() {
+            report.place(&field.path, entry.mark, WANTED_KEY);
+        }
+        if let Some(fields) = field.object(report) {
+            changes.insert(entry.name.clone(), change(fields, report));
+        }
+    }
+    changes
+}
+
+fn change(mut fields: Fields<'_>, report: &mut Report) -> Change {
+    let enabled = fields
+        .take("enabled")
+        .and_then(|field| field.boolean(report));
+    let config = fields.take("pluginConfig");
+    if let Some(hidden) = config.as_ref().and_then(resource::hidden_key) {
+        let message = "a route has no say about how the module is verified";
+        report.place(&hidden.path, hidden.node.mark, message);
+    }
+    let config = config.map(|field| resource::plugin_config(&field, report));
+    fields.finish(report);
+    Change { enabled, config }
+}
+
+/// The one document of a text; none if it is empty or broken.
+fn one(text: &[u8], report: &mut Report) -> Option<Node> {
+    let text = match std::str::from_utf8(text) {
+        Ok(text) => text,
+        Err(error) => {
+            let message = format!("not UTF-8 at byte {}", error.valid_up_to());
+            report.text(Source::Inline, None, message);
+            return None;
+        }
+    };
+    let mut documents = document::parse(text, Source::Inline, report).into_iter();
+    let first = documents.next()?;
+    if let Some(second) = documents.next() {
+        let message = "one document is wanted, this is a second one";
+        report.text(Source::Inline, Some(second.mark), message);
+    }
+    Some(first)
+}
+
+fn finished<T>(value: T, report: Report) -> Result<T, Problems> {
+    if report.len() > 0 {
+        return Err(report.finish());
+    }
+    Ok(value)
+}
+
+#[cfg(test)]
+mod tests;
