@@ -1,50 +1,85 @@
-//! README.md says what the code does.
+//! README.md and `envoy/schema/` say what the code does.
 #![allow(
     clippy::expect_used,
     clippy::panic,
     reason = "a test fails by panicking"
 )]
 
-use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs;
-use std::path::Path;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
 
-use wasmplugin_host::plugin::defaults;
+use wasmplugin_host::plugin;
 
 #[test]
-fn the_defaults_are_those_of_the_code() {
-    let mebi = |bytes: u64| format!("{}Mi", bytes >> 20);
-    let seconds = |time: Duration| format!("{}s", time.as_secs());
-    let table = settings();
-    for (field, default) in [
-        ("workload.namespace", defaults::NAMESPACE.to_owned()),
-        ("rootNamespace", defaults::ROOT_NAMESPACE.to_owned()),
-        ("fetch.maxModuleBytes", mebi(defaults::MAX_MODULE_BYTES)),
+fn tables_are_those_of_the_code() {
+    let path = root().join("README.md");
+    let readme = fs::read_to_string(&path).expect("README.md");
+    let mut wanted = readme.clone();
+    for (head, rows) in [
+        ("| field | default | meaning |", plugin::settings_rows()),
         (
-            "limits.callDeadline",
-            format!("{}ms", defaults::CALL_DEADLINE.as_millis()),
+            "| annotation | default | meaning |",
+            plugin::annotation_rows(),
         ),
-        ("limits.startDeadline", seconds(defaults::START_DEADLINE)),
-        ("limits.memory", mebi(defaults::MEMORY)),
-        ("limits.tableElements", defaults::TABLE_ELEMENTS.to_string()),
-        ("startup.wait", seconds(defaults::STARTUP_WAIT)),
     ] {
-        assert_eq!(table.get(field), Some(&default), "{field}");
+        wanted = with_table(&wanted, head, &rows);
+    }
+    compare(&path, &readme, &wanted);
+}
+
+#[test]
+fn schemas_and_the_page_of_fields_are_current() {
+    let folder = root().join("envoy/schema");
+    let mut files = plugin::schemas();
+    files.push(("FIELDS.md".to_owned(), plugin::fields_page()));
+    for (name, wanted) in files {
+        let path = folder.join(name);
+        let found = fs::read_to_string(&path).unwrap_or_default();
+        compare(&path, &found, &wanted);
     }
 }
 
-/// The table of settings: fields and defaults.
-fn settings() -> BTreeMap<String, String> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
-    let text = fs::read_to_string(path).expect("README.md");
-    let cell = |cell: &str| cell.trim().trim_matches('`').to_owned();
-    text.lines()
-        .skip_while(|line| !line.starts_with("| field |"))
-        .take_while(|line| line.starts_with('|'))
-        .filter_map(|line| {
-            let mut cells = line.trim_matches('|').split('|');
-            Some((cell(cells.next()?), cell(cells.next()?)))
-        })
-        .collect()
+/// `text` with these rows in the table that begins with the line `head`.
+fn with_table(text: &str, head: &str, rows: &[[String; 3]]) -> String {
+    let mut result = String::new();
+    let mut lines = text.lines().peekable();
+    while let Some(line) = lines.next() {
+        result += line;
+        result.push('\n');
+        if line != head {
+            continue;
+        }
+        while lines.next_if(|line| line.starts_with('|')).is_some() {}
+        result += "|---|---|---|\n";
+        for [name, default, meaning] in rows {
+            let _ = writeln!(result, "| {name} | {default} | {meaning} |");
+        }
+    }
+    assert!(result.contains(head), "no table {head}");
+    result
+}
+
+fn compare(path: &Path, found: &str, wanted: &str) {
+    if found == wanted {
+        return;
+    }
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        fs::write(path, wanted).expect("a writable file");
+        return;
+    }
+    let lines = found.lines().zip(wanted.lines());
+    let (number, (found, wanted)) = (1..)
+        .zip(lines)
+        .find(|(_, (found, wanted))| found != wanted)
+        .unwrap_or((0, ("another length", "")));
+    panic!(
+        "{}:{number} is not what the code says; UPDATE_GOLDEN=1 writes it\nfound:  {found}\nwanted: {wanted}",
+        path.display()
+    );
+}
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }

@@ -1,36 +1,16 @@
-//! What `WasmPlugin` has no field for: annotations under `wasmplugin.io/`.
+//! What resources have no field for: annotations under `wasmplugin.io/`.
 //!
 //! Values are strings, as Kubernetes demands of annotations. Annotations of others pass.
 
 use super::decode::{Field, hint};
-use super::defaults;
+use super::fields::{ANNOTATIONS, PREFIX};
 use super::report::Report;
+use super::shape::Choices;
 use super::spec::LogLevel;
-use super::units;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// What our annotations begin with.
-const PREFIX: &str = "wasmplugin.io/";
-
-/// The annotations there are.
-const KEYS: [&str; 13] = [
-    "call-deadline",
-    "start-deadline",
-    "memory-limit",
-    "fail-status",
-    "hold-headers",
-    "log-level",
-    "capabilities",
-    "enabled-by-default",
-    "refresh-interval",
-    "verification-key-file",
-    "raw-plugin-config",
-    "vm-config",
-    "vm-id",
-];
-
-const LOG_LEVELS: [(&str, LogLevel); 7] = [
+pub(super) static LOG_LEVELS: Choices<LogLevel> = Choices(&[
     ("trace", LogLevel::Trace),
     ("debug", LogLevel::Debug),
     ("info", LogLevel::Info),
@@ -38,7 +18,7 @@ const LOG_LEVELS: [(&str, LogLevel); 7] = [
     ("error", LogLevel::Error),
     ("critical", LogLevel::Critical),
     ("off", LogLevel::Off),
-];
+]);
 
 /// What the annotations of a resource ask for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -47,32 +27,30 @@ pub(super) struct Extensions {
     pub(super) start_deadline: Option<Duration>,
     pub(super) memory: Option<u64>,
     pub(super) fail_status: Option<u16>,
-    pub(super) hold_headers: bool,
+    pub(super) hold_headers: Option<bool>,
     pub(super) log_level: Option<LogLevel>,
     pub(super) capabilities: Option<BTreeSet<String>>,
     pub(super) enabled_by_default: Option<bool>,
     pub(super) refresh_interval: Option<Duration>,
     pub(super) verification_key_file: Option<String>,
     pub(super) raw_plugin_config: Option<String>,
-    pub(super) vm_config: String,
-    pub(super) vm_id: String,
+    pub(super) vm_config: Option<String>,
+    pub(super) vm_id: Option<String>,
 }
 
 /// Reads `metadata.annotations`.
 pub(super) fn decode(annotations: &Field<'_>, report: &mut Report) -> Extensions {
     let mut extensions = Extensions::default();
-    for (entry, field) in annotations.entries(report) {
-        let Some(text) = field.text(report) else {
-            continue;
-        };
+    for (entry, field) in annotations.entries(report).unwrap_or_default() {
+        let is_text = field.text(report).is_some();
         let Some(key) = entry.name.strip_prefix(PREFIX) else {
             continue;
         };
-        match extensions.set(key, text) {
-            Some(Ok(())) => {}
-            Some(Err(message)) => field.refuse(report, message),
+        match ANNOTATIONS.field(key) {
+            Some(shape) if is_text => extensions.set(key, &field.as_kind(&shape.kind), report),
+            Some(_) => {}
             None => {
-                let hint = hint(key, &KEYS);
+                let hint = hint(key, &ANNOTATIONS.names());
                 let message = format!("unknown key {key:?} under {PREFIX}{hint}");
                 report.place("metadata.annotations", entry.mark, message);
             }
@@ -82,115 +60,31 @@ pub(super) fn decode(annotations: &Field<'_>, report: &mut Report) -> Extensions
 }
 
 impl Extensions {
-    /// Takes over the annotation `key`; none if there is no such.
-    fn set(&mut self, key: &str, text: &str) -> Option<Result<(), String>> {
-        Some(match key {
-            "call-deadline" => take(&mut self.call_deadline, deadline(text)),
-            "start-deadline" => take(&mut self.start_deadline, deadline(text)),
-            "memory-limit" => take(&mut self.memory, memory(text)),
-            "fail-status" => take(&mut self.fail_status, status(text)),
-            "hold-headers" => boolean(text).map(|value| self.hold_headers = value),
-            "log-level" => take(&mut self.log_level, level(text)),
-            "capabilities" => take(&mut self.capabilities, capabilities(text)),
-            "enabled-by-default" => take(&mut self.enabled_by_default, boolean(text)),
-            "refresh-interval" => take(&mut self.refresh_interval, interval(text)),
-            "verification-key-file" => take(&mut self.verification_key_file, path(text)),
-            "raw-plugin-config" => take(&mut self.raw_plugin_config, Ok(text.to_owned())),
-            "vm-config" => {
-                text.clone_into(&mut self.vm_config);
-                Ok(())
-            }
-            "vm-id" => {
-                text.clone_into(&mut self.vm_id);
-                Ok(())
-            }
-            _ => return None,
-        })
-    }
-}
-
-fn take<T>(target: &mut Option<T>, value: Result<T, String>) -> Result<(), String> {
-    *target = Some(value?);
-    Ok(())
-}
-
-fn deadline(text: &str) -> Result<Duration, String> {
-    let deadline = units::duration(text)?;
-    let (least, most) = (defaults::DEADLINES.start(), defaults::DEADLINES.end());
-    if defaults::DEADLINES.contains(&deadline) {
-        Ok(deadline)
-    } else {
-        Err(format!("must lie in {least:?} to {most:?}"))
-    }
-}
-
-fn interval(text: &str) -> Result<Duration, String> {
-    let interval = units::duration(text)?;
-    let (least, most) = (defaults::REFRESHES.start(), defaults::REFRESHES.end());
-    if defaults::REFRESHES.contains(&interval) {
-        Ok(interval)
-    } else {
-        Err(format!("must lie in {least:?} to {most:?}"))
-    }
-}
-
-fn level(text: &str) -> Result<LogLevel, String> {
-    let found = LOG_LEVELS.iter().find(|(name, _)| *name == text);
-    found.map(|(_, level)| *level).ok_or_else(|| {
-        let names = LOG_LEVELS.map(|(name, _)| name);
-        format!("must be one of {}", names.join(", "))
-    })
-}
-
-/// Names of functions, by their shape only: which there are is for the one who links them.
-fn capabilities(text: &str) -> Result<BTreeSet<String>, String> {
-    let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-    let mut names = BTreeSet::new();
-    for name in text
-        .split(',')
-        .map(str::trim)
-        .filter(|name| !name.is_empty())
-    {
-        if !name.chars().all(legal) {
-            return Err(format!(
-                "not the name of a host function: {name:?}; write names such as proxy_log, \
-                 with commas between them"
-            ));
-        }
-        names.insert(name.to_owned());
-    }
-    Ok(names)
-}
-
-fn path(text: &str) -> Result<String, String> {
-    if text.starts_with('/') {
-        Ok(text.to_owned())
-    } else {
-        Err("must be an absolute path".to_owned())
-    }
-}
-
-fn memory(text: &str) -> Result<u64, String> {
-    let size = units::size(text)?;
-    let (least, most) = (defaults::MEMORIES.start(), defaults::MEMORIES.end());
-    if defaults::MEMORIES.contains(&size) {
-        Ok(size)
-    } else {
-        Err(format!("must lie in {least} to {most} bytes"))
-    }
-}
-
-fn status(text: &str) -> Result<u16, String> {
-    let digits = text.len() == 3 && text.bytes().all(|b| b.is_ascii_digit());
-    match text.parse() {
-        Ok(status) if digits && defaults::STATUSES.contains(&status) => Ok(status),
-        _ => {
-            let (least, most) = (defaults::STATUSES.start(), defaults::STATUSES.end());
-            Err(format!("must be an HTTP status, {least} to {most}"))
+    /// Takes over the annotation `key`.
+    fn set(&mut self, key: &str, field: &Field<'_>, report: &mut Report) {
+        let text = |report: &mut Report| field.text(report).map(str::to_owned);
+        match key {
+            "call-deadline" => self.call_deadline = field.duration(report),
+            "start-deadline" => self.start_deadline = field.duration(report),
+            "memory-limit" => self.memory = field.size(report),
+            "fail-status" => self.fail_status = field.int(report),
+            "hold-headers" => self.hold_headers = field.boolean(report),
+            "log-level" => self.log_level = field.choice(&LOG_LEVELS, report),
+            "capabilities" => self.capabilities = field.text(report).map(names),
+            "enabled-by-default" => self.enabled_by_default = field.boolean(report),
+            "refresh-interval" => self.refresh_interval = field.duration(report),
+            "verification-key-file" => self.verification_key_file = text(report),
+            "raw-plugin-config" => self.raw_plugin_config = text(report),
+            "vm-config" => self.vm_config = text(report),
+            "vm-id" => self.vm_id = text(report),
+            _ => debug_assert!(key.is_empty(), "{key} is not read"),
         }
     }
 }
 
-fn boolean(text: &str) -> Result<bool, String> {
-    text.parse().map_err(|_| "must be true or false".to_owned())
+/// Names with commas between them.
+fn names(text: &str) -> BTreeSet<String> {
+    let names = text.split(',').map(str::trim);
+    let names = names.filter(|name| !name.is_empty());
+    names.map(str::to_owned).collect()
 }

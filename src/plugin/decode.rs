@@ -1,15 +1,19 @@
-//! Reads objects field by field, with the type each field must have.
+//! Reads objects field by field, by the tables of [`super::fields`].
 //!
-//! A reader takes the fields it knows by name and ends with [`Fields::finish`], which reports what
-//! nobody took. Every mistake goes into the [`Report`] and reading continues, so that one run
-//! tells all of them. `null` is the same as no field, as in Kubernetes.
+//! A reader takes each field by name, as the type that the table gives it; the table has the bounds.
+//! It ends with [`Fields::finish`], which reports what the table does not know. Every mistake goes
+//! into the [`Report`] and reading continues, so that one run tells all of them. `null` is the same
+//! as no field, as in Kubernetes.
 //!
-//! Pitfall: an object without `finish` would accept any field.
+//! Pitfall: an object without `finish` would accept any field. In debug builds, `finish` checks that
+//! the reader took all that the table promises.
 
 use super::document::{Entry, Mark, Node, Value};
 use super::report::Report;
-use super::units;
+use super::shape::{Choices, FieldShape, Kind, Need, Rule, Shape};
+use super::units::{self, Written};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -21,6 +25,7 @@ const MAX_COMPARED: usize = 64;
 pub(super) struct Field<'n> {
     pub(super) path: String,
     pub(super) node: &'n Node,
+    kind: &'static Kind,
 }
 
 /// The fields of an object.
@@ -29,64 +34,84 @@ pub(super) struct Fields<'n> {
     path: String,
     pub(super) mark: Mark,
     entries: &'n [Entry],
-    known: Vec<&'static str>,
+    shape: &'static Shape,
+    taken: Vec<&'static str>,
 }
 
 impl<'n> Fields<'n> {
-    /// The field `name`, unless it is absent or null.
-    pub(super) fn take(&mut self, name: &'static str) -> Option<Field<'n>> {
-        self.known.push(name);
-        let entry = self.entries.iter().find(|entry| entry.name == name)?;
-        let field = Field {
-            path: self.path_of(name),
-            node: &entry.node,
-        };
-        (!matches!(entry.node.value, Value::Null)).then_some(field)
-    }
-
-    /// As [`Self::take`]; reports an absent field.
-    pub(super) fn require(&mut self, name: &'static str, report: &mut Report) -> Option<Field<'n>> {
-        let field = self.take(name);
-        if field.is_none() {
+    /// The field `name`, unless it is absent or null; reports one that must be there.
+    pub(super) fn take(&mut self, name: &str, report: &mut Report) -> Option<Field<'n>> {
+        let shape = self.shape.field(name);
+        debug_assert!(shape.is_some(), "{name} is not in {}", self.shape.name);
+        let FieldShape {
+            name, kind, need, ..
+        } = shape?;
+        self.taken.push(name);
+        let node = self.entry(name).map(|entry| &entry.node);
+        if node.is_none() && matches!(need, Need::Required) {
             report.place(&self.path_of(name), self.mark, "is required");
         }
-        field
+        Some(Field {
+            path: self.path_of(name),
+            node: node?,
+            kind,
+        })
     }
 
-    /// Fields that mean nothing here, whatever they hold.
-    pub(super) fn ignore(&mut self, names: &[&'static str]) {
-        self.known.extend(names);
-    }
-
-    /// Reports every field that was not asked for.
+    /// Reports every field that the table does not know, and fields that exclude each other.
     pub(super) fn finish(self, report: &mut Report) {
+        debug_assert_eq!(self.not_taken(), [""; 0], "of {}", self.shape.name);
         for entry in self.entries {
-            if !self.known.contains(&entry.name.as_str()) {
-                // Looking for the nearest name is the only costly part of a problem.
-                let hint = if report.is_full() {
-                    String::new()
-                } else {
-                    hint(&entry.name, &self.known)
-                };
-                let name = shortened(&entry.name);
-                report.place(
-                    &self.path,
-                    entry.mark,
-                    format!("unknown field {name:?}{hint}"),
-                );
+            if self.shape.field(&entry.name).is_some() {
+                continue;
             }
+            // Looking for the nearest name is the only costly part of a problem.
+            let hint = if report.is_full() {
+                String::new()
+            } else {
+                hint(&entry.name, &self.shape.names())
+            };
+            let name = shortened(&entry.name);
+            let message = format!("unknown field {name:?}{hint}");
+            report.place(&self.path, entry.mark, message);
+        }
+        for rule in self.shape.rules {
+            self.check(rule, report);
         }
     }
 
-    /// Every entry as a field, for objects whose names are free.
-    fn each(self) -> impl Iterator<Item = (&'n Entry, Field<'n>)> {
-        self.entries.iter().map(move |entry| {
-            let field = Field {
-                path: format!("{}[{:?}]", self.path, shortened(&entry.name)),
-                node: &entry.node,
-            };
-            (entry, field)
-        })
+    fn check(&self, rule: &Rule, report: &mut Report) {
+        let (Rule::AtMostOne(names) | Rule::ExactlyOne(names)) = rule;
+        let mut set = names.iter().filter_map(|name| self.entry(name));
+        match (set.next(), rule) {
+            (Some(first), _) => {
+                for other in set {
+                    let message = format!("excludes {}; keep one", self.path_of(&first.name));
+                    report.place(&self.path_of(&other.name), other.mark, message);
+                }
+            }
+            (None, Rule::ExactlyOne(_)) => {
+                let message = format!("needs one of {}", names.join(", "));
+                report.place(&self.path, self.mark, message);
+            }
+            (None, Rule::AtMostOne(_)) => {}
+        }
+    }
+
+    /// The entry `name`, unless it is null.
+    fn entry(&self, name: &str) -> Option<&'n Entry> {
+        let mut entries = self.entries.iter();
+        let entry = entries.find(|entry| entry.name == name)?;
+        (!matches!(entry.node.value, Value::Null)).then_some(entry)
+    }
+
+    fn not_taken(&self) -> Vec<&'static str> {
+        let fields = self.shape.fields.iter();
+        fields
+            .filter(|field| !matches!(field.kind, Kind::Ignored))
+            .map(|field| field.name)
+            .filter(|name| !self.taken.contains(name))
+            .collect()
     }
 
     fn path_of(&self, name: &str) -> String {
@@ -99,11 +124,20 @@ impl<'n> Fields<'n> {
 }
 
 impl<'n> Field<'n> {
-    /// A document as a whole.
-    pub(super) fn root(node: &'n Node) -> Self {
+    /// What stands at `path` and must be a `kind`; a document as a whole has no path.
+    pub(super) fn new(path: &str, node: &'n Node, kind: &'static Kind) -> Self {
         Self {
-            path: String::new(),
+            path: path.to_owned(),
             node,
+            kind,
+        }
+    }
+
+    /// The same, which must be a `kind`.
+    pub(super) fn as_kind(&self, kind: &'static Kind) -> Self {
+        Self {
+            kind,
+            ..self.clone()
         }
     }
 
@@ -127,83 +161,123 @@ impl<'n> Field<'n> {
         None
     }
 
+    /// The kind of the value itself.
+    fn bare(&self) -> &'static Kind {
+        match self.kind {
+            Kind::Quoted(kind) => kind,
+            kind => kind,
+        }
+    }
+
     pub(super) fn object(&self, report: &mut Report) -> Option<Fields<'n>> {
+        let Kind::Object(shape) = self.bare() else {
+            return self.mistaken("an object");
+        };
         match &self.node.value {
             Value::Object(entries) => Some(Fields {
                 path: self.path.clone(),
                 mark: self.node.mark,
                 entries,
-                known: Vec::new(),
+                shape,
+                taken: Vec::new(),
             }),
             _ => self.refuse_type(report, "an object"),
         }
     }
 
-    pub(super) fn list(&self, report: &mut Report) -> Option<Vec<Field<'n>>> {
-        match &self.node.value {
-            Value::List(items) => {
-                let items = items.iter().enumerate().map(|(i, node)| Field {
-                    path: format!("{}[{i}]", self.path),
-                    node,
-                });
-                Some(items.collect())
-            }
-            _ => self.refuse_type(report, "a list"),
+    pub(super) fn list(&self, report: &mut Report) -> Option<Vec<Self>> {
+        let Kind::List(kind, most) = self.bare() else {
+            return self.mistaken("a list");
+        };
+        let Value::List(items) = &self.node.value else {
+            return self.refuse_type(report, "a list");
+        };
+        if items.len() > *most {
+            self.refuse(report, format!("must have at most {most} entries"));
+            return None;
         }
+        let items = items.iter().enumerate();
+        let items = items.map(|(i, node)| Self::new(&format!("{}[{i}]", self.path), node, kind));
+        Some(items.collect())
     }
 
     pub(super) fn text(&self, report: &mut Report) -> Option<&'n str> {
-        match &self.node.value {
-            Value::Text(text) => Some(text),
-            _ => self.refuse_type(report, "a string"),
+        let Value::Text(text) = &self.node.value else {
+            return self.refuse_type(report, "a string");
+        };
+        // A quoted value of another kind is read by that kind.
+        let Kind::Text(rule) = self.kind else {
+            return Some(text);
+        };
+        let (least, most) = (rule.length.start(), rule.length.end());
+        let message = if !rule.length.contains(&text.chars().count()) {
+            match (least, most) {
+                (_, &usize::MAX) => "must not be empty".to_owned(),
+                (0, most) => format!("must have at most {most} characters"),
+                _ => format!("must have {least} to {most} characters"),
+            }
+        } else if let Some(form) = rule.form
+            && !(form.check)(text)
+        {
+            format!("must be {}", form.wanted)
+        } else {
+            return Some(text);
+        };
+        if rule.is_secret {
+            report.place(&self.path, self.node.mark, message);
+        } else {
+            self.refuse(report, message);
         }
+        None
     }
 
     pub(super) fn boolean(&self, report: &mut Report) -> Option<bool> {
-        match self.node.value {
-            Value::Bool(value) => Some(value),
+        match (&self.node.value, self.kind) {
+            (Value::Bool(value), Kind::Boolean) => Some(*value),
+            (Value::Text(text), Kind::Quoted(_)) if text == "true" => Some(true),
+            (Value::Text(text), Kind::Quoted(_)) if text == "false" => Some(false),
+            (Value::Text(_), Kind::Quoted(_)) => {
+                self.refuse(report, "must be true or false");
+                None
+            }
             _ => self.refuse_type(report, "true or false"),
         }
     }
 
-    /// A text whose number of characters lies in `range`.
-    pub(super) fn bounded_text(
-        &self,
-        range: RangeInclusive<usize>,
-        report: &mut Report,
-    ) -> Option<&'n str> {
-        let text = self.text(report)?;
-        if range.contains(&text.chars().count()) {
-            return Some(text);
-        }
-        let (least, most) = (range.start(), range.end());
-        self.refuse(report, format!("must have {least} to {most} characters"));
-        None
-    }
-
-    /// A whole number in `range`.
-    pub(super) fn int(&self, range: RangeInclusive<i128>, report: &mut Report) -> Option<i128> {
+    /// A whole number.
+    pub(super) fn int<T: TryFrom<i128>>(&self, report: &mut Report) -> Option<T> {
+        let Kind::Whole(range) = self.bare() else {
+            return self.mistaken("a whole number");
+        };
         let Some(value) = self.whole() else {
+            if matches!(
+                (&self.node.value, self.kind),
+                (Value::Text(_), Kind::Quoted(_))
+            ) {
+                self.refuse(report, "must be a whole number");
+                return None;
+            }
             return self.refuse_type(report, "a whole number");
         };
-        if range.contains(&value) {
-            return Some(value);
-        }
-        let (least, most) = (range.start(), range.end());
-        self.refuse(report, format!("must lie in {least} to {most}"));
-        None
+        self.within(value, range, "", report)
+            .and_then(|value| T::try_from(value).ok())
     }
 
     /// The value as a whole number. Envoy's `Struct` knows floats only and may write `1e+15`.
     fn whole(&self) -> Option<i128> {
-        match self.node.value {
-            Value::Int(value) => Some(value),
+        match &self.node.value {
+            Value::Int(value) => Some(*value),
             #[allow(
                 clippy::cast_possible_truncation,
                 reason = "a whole number below 2^53 fits"
             )]
             Value::Float(value) if value.fract() == 0.0 && value.abs() < 9e15 => {
-                Some(value as i128)
+                Some(*value as i128)
+            }
+            Value::Text(text) if matches!(self.kind, Kind::Quoted(_)) => {
+                let digits = text.strip_prefix('-').unwrap_or(text);
+                let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+                if plain { text.parse().ok() } else { None }
             }
             _ => None,
         }
@@ -212,15 +286,20 @@ impl<'n> Field<'n> {
     /// One of the spellings of `table`.
     pub(super) fn choice<T: Copy>(
         &self,
-        table: &[(&'static str, T)],
+        table: &'static Choices<T>,
         report: &mut Report,
     ) -> Option<T> {
         let text = self.text(report)?;
-        let found = table.iter().find(|(name, _)| *name == text);
+        let found = table.0.iter().find(|(name, _)| *name == text);
         if let Some((_, value)) = found {
             return Some(*value);
         }
-        let names: Vec<_> = table.iter().map(|(name, _)| *name).collect();
+        let names: Vec<_> = table.0.iter().map(|(name, _)| *name).collect();
+        debug_assert!(
+            matches!(self.bare(), Kind::Choice(spellings) if spellings.names() == names),
+            "{} is read by another table than its own",
+            self.path
+        );
         if let [only] = names.as_slice() {
             self.refuse(report, format!("must be {only}"));
             return None;
@@ -236,7 +315,7 @@ impl<'n> Field<'n> {
     /// Names and texts, as labels are.
     pub(super) fn labels(&self, report: &mut Report) -> Option<BTreeMap<String, String>> {
         let mut labels = BTreeMap::new();
-        for (entry, field) in self.object(report)?.each() {
+        for (entry, field) in self.entries(report)? {
             if let Some(text) = field.text(report) {
                 labels.insert(entry.name.clone(), text.to_owned());
             }
@@ -245,19 +324,24 @@ impl<'n> Field<'n> {
     }
 
     /// Free names, each with its field.
-    pub(super) fn entries(&self, report: &mut Report) -> Vec<(&'n Entry, Field<'n>)> {
-        match self.object(report) {
-            Some(fields) => fields.each().collect(),
-            None => Vec::new(),
-        }
+    pub(super) fn entries(&self, report: &mut Report) -> Option<Vec<(&'n Entry, Self)>> {
+        let Kind::Map(kind) = self.bare() else {
+            return self.mistaken("a map");
+        };
+        let Value::Object(entries) = &self.node.value else {
+            return self.refuse_type(report, "an object");
+        };
+        let entries = entries.iter().map(|entry| {
+            let path = format!("{}[{:?}]", self.path, shortened(&entry.name));
+            (entry, Self::new(&path, &entry.node, kind))
+        });
+        Some(entries.collect())
     }
 
-    /// A duration in `range`.
-    pub(super) fn duration(
-        &self,
-        range: &RangeInclusive<Duration>,
-        report: &mut Report,
-    ) -> Option<Duration> {
+    pub(super) fn duration(&self, report: &mut Report) -> Option<Duration> {
+        let Kind::Duration(range) = self.bare() else {
+            return self.mistaken("a duration");
+        };
         let read = match &self.node.value {
             Value::Int(value) => units::duration(&value.to_string()),
             _ => units::duration(self.text(report)?),
@@ -265,8 +349,8 @@ impl<'n> Field<'n> {
         match read {
             Ok(duration) if range.contains(&duration) => Some(duration),
             Ok(_) => {
-                let (least, most) = (range.start(), range.end());
-                self.refuse(report, format!("must lie in {least:?} to {most:?}"));
+                let (least, most) = (Written(*range.start()), Written(*range.end()));
+                self.refuse(report, format!("must lie in {least} to {most}"));
                 None
             }
             Err(message) => {
@@ -276,24 +360,46 @@ impl<'n> Field<'n> {
         }
     }
 
-    /// A size in bytes, in `range`.
-    pub(super) fn size(&self, range: &RangeInclusive<u64>, report: &mut Report) -> Option<u64> {
-        let read = match self.whole() {
-            Some(value) => units::size(&value.to_string()),
-            None => units::size(self.text(report)?),
+    /// A size in bytes.
+    pub(super) fn size(&self, report: &mut Report) -> Option<u64> {
+        let Kind::Size(range) = self.bare() else {
+            return self.mistaken("a size");
+        };
+        let read = match self.node.value {
+            Value::Text(_) => units::size(self.text(report)?),
+            _ => match self.whole() {
+                Some(value) => units::size(&value.to_string()),
+                None => units::size(self.text(report)?),
+            },
         };
         match read {
-            Ok(size) if range.contains(&size) => Some(size),
-            Ok(_) => {
-                let (least, most) = (range.start(), range.end());
-                self.refuse(report, format!("must lie in {least} to {most} bytes"));
-                None
-            }
+            Ok(size) => self.within(size, range, " bytes", report),
             Err(message) => {
                 self.refuse(report, message);
                 None
             }
         }
+    }
+
+    fn within<T: PartialOrd + fmt::Display>(
+        &self,
+        value: T,
+        range: &RangeInclusive<T>,
+        unit: &str,
+        report: &mut Report,
+    ) -> Option<T> {
+        if range.contains(&value) {
+            return Some(value);
+        }
+        let (least, most) = (range.start(), range.end());
+        self.refuse(report, format!("must lie in {least} to {most}{unit}"));
+        None
+    }
+
+    /// The reader and the table disagree.
+    fn mistaken<T>(&self, wanted: &str) -> Option<T> {
+        debug_assert!(wanted.is_empty(), "{} is read as {wanted}", self.path);
+        None
     }
 }
 

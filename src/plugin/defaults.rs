@@ -1,4 +1,5 @@
-//! What holds where nothing is written, and the bounds of what may be written.
+//! What holds where nothing is written, and the bounds of what may be written. Bounds of resources
+//! that Istio sets stand in [`super::fields`].
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -93,4 +94,4 @@ pub(super) const REFRESHES: RangeInclusive<Duration> =
 pub(super) const ATTEMPTS: RangeInclusive<i128> = 1..=100;
 
 /// Statuses of a reply: those that end a request.
-pub(super) const STATUSES: RangeInclusive<u16> = 200..=599;
+pub(super) const STATUSES: RangeInclusive<i128> = 200..=599;

@@ -10,10 +10,17 @@ use super::document::{self, Node, Source, Value};
 use super::problem::{Problem, Problems};
 use super::report::Report;
 use super::resource::{self, Names, Resource};
+use super::shape::{Kind, TEXT};
 use base64ct::{Base64, Encoding as _};
 
 /// What the names of files of resources end in, in directories and in ConfigMaps.
 pub const EXTENSIONS: [&str; 3] = [".yaml", ".yml", ".json"];
+
+/// The items of a list.
+static ITEMS: Kind = Kind::List(&Kind::Resource, usize::MAX);
+
+/// What a ConfigMap or Secret holds.
+static DATA: Kind = Kind::Map(&TEXT);
 
 /// Whether a file of this name holds resources. Hidden files never do: Kubernetes keeps its own
 /// in mounted volumes.
@@ -71,10 +78,7 @@ impl File<'_> {
             let place = format!("document {}", i + 1);
             match items(node) {
                 Some(list) => {
-                    let list = Field {
-                        path: "items".to_owned(),
-                        node: list,
-                    };
+                    let list = Field::new("items", list, &ITEMS);
                     for item in list.list(report).unwrap_or_default() {
                         let place = format!("{place}, {}", item.path);
                         self.document(item.node, &place, wrappers, report);
@@ -122,11 +126,8 @@ impl File<'_> {
             if matches!(data.value, Value::Null) {
                 continue;
             }
-            let data = Field {
-                path: name.to_owned(),
-                node: data,
-            };
-            for (entry, field) in data.entries(report) {
+            let data = Field::new(name, data, &DATA);
+            for (entry, field) in data.entries(report).unwrap_or_default() {
                 if !is_manifest(&entry.name) {
                     continue;
                 }

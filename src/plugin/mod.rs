@@ -41,18 +41,22 @@ mod decode;
 pub mod defaults;
 mod directory;
 mod document;
+mod fields;
 mod guard;
 mod json;
 mod labels;
 mod manifest;
 mod names;
 mod order;
+mod pages;
 mod policy;
 mod problem;
 mod report;
 mod resource;
 pub mod route;
+mod schema;
 mod settings;
+mod shape;
 mod spec;
 mod target;
 mod timestamp;
@@ -67,8 +71,10 @@ pub use directory::Directory;
 pub use labels::labels;
 pub use manifest::{EXTENSIONS, ResourceReader, is_manifest};
 pub use order::{Absence, Arrangement, Because, LeftOut, Placed, Workload, arrange};
+pub use pages::{annotation_rows, fields_page, settings_rows};
 pub use problem::{Position, Problem, Problems};
 pub use resource::Resource;
+pub use schema::schemas;
 pub use settings::WorkloadType;
 pub use spec::{
     EnvValue, FailStrategy, FetchSettings, Limits, LogLevel, ModuleUrl, Phase, PhaseSet, Plan,
@@ -78,6 +84,7 @@ pub use target::Target;
 
 use decode::Field;
 use document::{Mark, Node, Source, Value};
+use fields::{SETTINGS, SETTINGS_KIND};
 use report::Report;
 use resource::Names;
 use std::collections::BTreeMap;
@@ -190,7 +197,7 @@ fn settings_document(text: &str, source: Source, report: &mut Report) -> Option<
     }
     // Merging settings that are no object would hide them.
     if source == Source::File && !matches!(document.value, Value::Object(_)) {
-        Field::root(&document).object(report);
+        Field::new("", &document, &SETTINGS_KIND).object(report);
         return None;
     }
     Some(document)
@@ -203,18 +210,11 @@ fn config_file(
     report: &mut Report,
 ) -> Option<Node> {
     let node = inline.get("configFile")?;
-    let field = Field {
-        path: "configFile".to_owned(),
-        node,
-    };
     if matches!(node.value, Value::Null) {
         return None;
     }
-    let path = field.text(report)?;
-    if path.is_empty() {
-        field.refuse(report, "names no file");
-        return None;
-    }
+    let shape = SETTINGS.field("configFile")?;
+    let path = Field::new(shape.name, node, &shape.kind).text(report)?;
     report.name_file(path);
     let text = match read_file(path) {
         Ok(text) => text,

@@ -1,8 +1,5 @@
 //! Names of Kubernetes objects.
 
-use super::decode::Field;
-use super::report::Report;
-
 /// Namespace and name, from `<namespace>/<name>`, as routes name resources.
 pub(super) fn pair(text: &str) -> Option<(&str, &str)> {
     let (namespace, name) = text.split_once('/')?;
@@ -10,38 +7,12 @@ pub(super) fn pair(text: &str) -> Option<(&str, &str)> {
 }
 
 /// The name of an object: a DNS-1123 subdomain.
-pub(super) fn object(field: &Field<'_>, report: &mut Report) -> Option<String> {
-    let name = field.text(report)?;
-    if is_object(name) {
-        return Some(name.to_owned());
-    }
-    field.refuse(
-        report,
-        "must be a DNS-1123 subdomain: at most 253 of a-z, 0-9, - and ., \
-         each part between dots beginning and ending with a letter or digit",
-    );
-    None
-}
-
-/// The name of a namespace: a DNS-1123 label.
-pub(super) fn namespace(field: &Field<'_>, report: &mut Report) -> Option<String> {
-    let name = field.text(report)?;
-    if is_namespace(name) {
-        return Some(name.to_owned());
-    }
-    field.refuse(
-        report,
-        "must be a DNS-1123 label: at most 63 of a-z, 0-9 and -, \
-         beginning and ending with a letter or digit",
-    );
-    None
-}
-
-fn is_object(name: &str) -> bool {
+pub(super) fn is_object(name: &str) -> bool {
     name.len() <= 253 && name.split('.').all(is_label)
 }
 
-fn is_namespace(name: &str) -> bool {
+/// The name of a namespace: a DNS-1123 label.
+pub(super) fn is_namespace(name: &str) -> bool {
     name.len() <= 63 && is_label(name)
 }
 

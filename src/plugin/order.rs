@@ -159,7 +159,7 @@ pub fn arrange<'r>(
     let mut names = HashMap::new();
     let mut chosen = Vec::new();
     for resource in resources {
-        let second = names.insert((&resource.namespace, &resource.name), ());
+        let second = names.insert((resource.namespace(), resource.name()), ());
         let why = match second {
             Some(()) => Some(Absence::SecondOfName),
             None => workload.leaves_out(resource),
@@ -198,12 +198,12 @@ pub(super) struct Rank<'a> {
 impl Workload {
     /// Why `resource` does not apply here, if it does not.
     fn leaves_out(&self, resource: &Resource) -> Option<Absence> {
-        let namespace = &resource.namespace;
-        if resource.targets.is_empty() {
-            if *namespace != self.namespace && *namespace != self.root_namespace {
+        let namespace = resource.namespace();
+        if resource.targets().is_empty() {
+            if namespace != self.namespace && namespace != self.root_namespace {
                 return Some(Absence::Namespace);
             }
-            for (name, wanted) in &resource.selector {
+            for (name, wanted) in resource.selector() {
                 let found = self.labels.get(name);
                 if found != Some(wanted) {
                     return Some(Absence::Label {
@@ -214,13 +214,13 @@ impl Workload {
                 }
             }
         } else if !resource
-            .targets
+            .targets()
             .iter()
             .any(|target| self.is(namespace, target))
         {
             return Some(Absence::Target);
         }
-        match resource.traffic.reach(self.kind) {
+        match resource.traffic().reach(self.kind) {
             Reach::Nothing => Some(Absence::Direction(self.kind)),
             Reach::Ports(_) | Reach::Everything => None,
         }

@@ -9,6 +9,7 @@
 
 use super::decode::{Field, Fields};
 use super::document::{self, Node, Source, Value};
+use super::fields::{CHANGE_KIND, ROUTE_KIND};
 use super::names;
 use super::problem::Problems;
 use super::report::Report;
@@ -48,9 +49,9 @@ pub fn per_filter_config(config: &[u8]) -> Result<Changes, Problems> {
     let mut report = Report::of_text("route configuration");
     let mut changes = Changes::new();
     if let Some(node) = one(config, &mut report) {
-        let fields = Field::root(&node).object(&mut report);
+        let fields = Field::new("", &node, &ROUTE_KIND).object(&mut report);
         if let Some(mut fields) = fields {
-            if let Some(plugins) = fields.take("plugins") {
+            if let Some(plugins) = fields.take("plugins", &mut report) {
                 changes = self::changes(&plugins, &mut report);
             }
             fields.finish(&mut report);
@@ -98,7 +99,7 @@ fn value(node: &Node, namespace: &str, name: &str, report: &mut Report) -> Optio
             let mut seen = Names::default();
             let place = "the resource";
             let found = resource::decode(node, place, namespace, None, &mut seen, report)?;
-            if (found.namespace.as_str(), found.name.as_str()) != (namespace, name) {
+            if (found.namespace(), found.name()) != (namespace, name) {
                 let message = format!(
                     "the resource is {}, which its key must say",
                     found.resource()
@@ -108,7 +109,7 @@ fn value(node: &Node, namespace: &str, name: &str, report: &mut Report) -> Optio
             Some(MetadataValue::Add(Box::new(found)))
         }
         Value::Object(_) => {
-            let fields = Field::root(node).object(report)?;
+            let fields = Field::new("", node, &CHANGE_KIND).object(report)?;
             Some(MetadataValue::Change(change(fields, report)))
         }
         _ => None,
@@ -117,7 +118,7 @@ fn value(node: &Node, namespace: &str, name: &str, report: &mut Report) -> Optio
 
 fn changes(plugins: &Field<'_>, report: &mut Report) -> Changes {
     let mut changes = Changes::new();
-    for (entry, field) in plugins.entries(report) {
+    for (entry, field) in plugins.entries(report).unwrap_or_default() {
         if names::pair(&entry.name).is_none() {
             report.place(&field.path, entry.mark, WANTED_KEY);
         }
@@ -130,9 +131,9 @@ fn changes(plugins: &Field<'_>, report: &mut Report) -> Changes {
 
 fn change(mut fields: Fields<'_>, report: &mut Report) -> Change {
     let enabled = fields
-        .take("enabled")
+        .take("enabled", report)
         .and_then(|field| field.boolean(report));
-    let config = fields.take("pluginConfig");
+    let config = fields.take("pluginConfig", report);
     if let Some(hidden) = config.as_ref().and_then(resource::hidden_key) {
         let message = "a route has no say about how the module is verified";
         report.place(&hidden.path, hidden.node.mark, message);

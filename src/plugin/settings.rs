@@ -3,11 +3,13 @@
 use super::decode::{Field, Fields};
 use super::defaults;
 use super::document::{Entry, Node, Value};
+use super::fields::SETTINGS_KIND;
+use super::json;
 use super::order::Workload;
 use super::report::Report;
+use super::shape::Choices;
 use super::spec::{FetchSettings, Limits, Phase, PhaseSet};
 use super::target;
-use super::{json, names};
 use ipnet::IpNet;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -46,19 +48,19 @@ impl WorkloadType {
     }
 }
 
-const WORKLOAD_TYPES: &[(&str, WorkloadType)] = &[
+pub(super) static WORKLOAD_TYPES: Choices<WorkloadType> = Choices(&[
     ("gateway", WorkloadType::Gateway),
     ("sidecar-inbound", WorkloadType::SidecarInbound),
     ("sidecar-outbound", WorkloadType::SidecarOutbound),
-];
+]);
 
 /// The spellings of phases.
-pub(super) const PHASES: &[(&str, Phase)] = &[
+pub(super) static PHASES: Choices<Phase> = Choices(&[
     (Phase::Authn.as_str(), Phase::Authn),
     (Phase::Authz.as_str(), Phase::Authz),
     (Phase::Stats.as_str(), Phase::Stats),
     (Phase::Unspecified.as_str(), Phase::Unspecified),
-];
+]);
 
 /// Lays `over` upon `base`: objects field by field, all else whole. `null` leaves what is below.
 pub(super) fn merge(base: Node, over: Node) -> Node {
@@ -132,7 +134,7 @@ fn unwritten() -> Settings {
             ca_file: None,
             blocked_cidrs: defaults::BLOCKED_CIDRS
                 .iter()
-                .filter_map(|cidr| cidr.parse().ok())
+                .filter_map(|cidr| cidr.parse::<IpNet>().ok())
                 .collect(),
             allow_file_roots: None,
             secrets_dir: None,
@@ -146,36 +148,36 @@ fn unwritten() -> Settings {
 /// Reads merged settings. The field `plugins` is left to the caller.
 pub(super) fn decode(node: &Node, report: &mut Report) -> (Settings, Vec<Node>) {
     let mut settings = unwritten();
-    let Some(mut fields) = Field::root(node).object(report) else {
+    let Some(mut fields) = Field::new("", node, &SETTINGS_KIND).object(report) else {
         return (settings, Vec::new());
     };
     // Resolved before: see `super::plan`.
-    fields.ignore(&["configFile"]);
-    if let Some(field) = fields.take("phases") {
+    fields.take("configFile", report);
+    if let Some(field) = fields.take("phases", report) {
         set(&mut settings.phases, phases(&field, report));
     }
-    let plugins = fields.take("plugins").and_then(|field| field.list(report));
-    settings.plugins_dir = path(&mut fields, "pluginsDir", report);
-    if let Some(field) = fields.take("workload") {
-        workload(&field, &mut settings, report);
+    let plugins = fields.take("plugins", report);
+    let plugins = plugins.and_then(|field| field.list(report));
+    settings.plugins_dir = text(&mut fields, "pluginsDir", report);
+    if let Some(mut fields) = object(&mut fields, "workload", report) {
+        workload(&mut fields, &mut settings, report);
+        fields.finish(report);
     }
-    if let Some(field) = fields.take("rootNamespace") {
-        let name = names::namespace(&field, report);
-        set(&mut settings.workload.root_namespace, name);
+    let root = text(&mut fields, "rootNamespace", report);
+    set(&mut settings.workload.root_namespace, root);
+    if let Some(mut fields) = object(&mut fields, "limits", report) {
+        limits(&mut fields, &mut settings.limits, report);
+        fields.finish(report);
     }
-    if let Some(field) = fields.take("limits") {
-        limits(&field, &mut settings.limits, report);
+    if let Some(mut fields) = object(&mut fields, "fetch", report) {
+        fetch(&mut fields, &mut settings.fetch, report);
+        fields.finish(report);
     }
-    if let Some(field) = fields.take("fetch") {
-        fetch(&field, &mut settings.fetch, report);
-    }
-    settings.fetch.secrets_dir = path(&mut fields, "secretsDir", report);
-    settings.fetch.cache_dir = path(&mut fields, "cacheDir", report);
+    settings.fetch.secrets_dir = text(&mut fields, "secretsDir", report);
+    settings.fetch.cache_dir = text(&mut fields, "cacheDir", report);
     if let Some(mut startup) = object(&mut fields, "startup", report) {
-        if let Some(field) = startup.take("wait") {
-            let wait = field.duration(&defaults::WAITS, report);
-            set(&mut settings.startup_wait, wait);
-        }
+        let wait = duration(&mut startup, "wait", report);
+        set(&mut settings.startup_wait, wait);
         startup.finish(report);
     }
     fields.finish(report);
@@ -191,7 +193,7 @@ fn phases(field: &Field<'_>, report: &mut Report) -> Option<PhaseSet> {
     }
     let mut phases = PhaseSet::EMPTY;
     for item in items {
-        if let Some(phase) = item.choice(PHASES, report) {
+        if let Some(phase) = item.choice(&PHASES, report) {
             if phases.contains(phase) {
                 item.refuse(report, "stands twice");
             }
@@ -201,150 +203,73 @@ fn phases(field: &Field<'_>, report: &mut Report) -> Option<PhaseSet> {
     Some(phases)
 }
 
-fn workload(field: &Field<'_>, settings: &mut Settings, report: &mut Report) {
-    let Some(mut fields) = field.object(report) else {
-        return;
-    };
+fn workload(fields: &mut Fields<'_>, settings: &mut Settings, report: &mut Report) {
     let workload = &mut settings.workload;
-    if let Some(field) = fields.take("namespace") {
-        set(&mut workload.namespace, names::namespace(&field, report));
-    }
-    if let Some(field) = fields.take("labels") {
+    set(&mut workload.namespace, text(fields, "namespace", report));
+    if let Some(field) = fields.take("labels", report) {
         set(&mut workload.labels, field.labels(report));
     }
-    if let Some(field) = fields.take("type") {
-        set(&mut workload.kind, field.choice(WORKLOAD_TYPES, report));
+    if let Some(field) = fields.take("type", report) {
+        set(&mut workload.kind, field.choice(&WORKLOAD_TYPES, report));
     }
-    if let Some(field) = fields.take("targetRefs") {
-        set(&mut workload.targets, target::decode_list(&field, report));
+    if let Some(field) = fields.take("targetRefs", report) {
+        workload.targets = target::decode_list(&field, report);
     }
-    settings.labels_file = path(&mut fields, "labelsFile", report);
-    fields.finish(report);
+    settings.labels_file = text(fields, "labelsFile", report);
 }
 
-fn limits(field: &Field<'_>, limits: &mut Limits, report: &mut Report) {
-    let Some(mut fields) = field.object(report) else {
-        return;
-    };
-    if let Some(field) = fields.take("callDeadline") {
-        let deadline = field.duration(&defaults::DEADLINES, report);
-        set(&mut limits.call_deadline, deadline);
+fn limits(fields: &mut Fields<'_>, limits: &mut Limits, report: &mut Report) {
+    let deadline = duration(fields, "callDeadline", report);
+    set(&mut limits.call_deadline, deadline);
+    let deadline = duration(fields, "startDeadline", report);
+    set(&mut limits.start_deadline, deadline);
+    set(&mut limits.memory, size(fields, "memory", report));
+    if let Some(field) = fields.take("tableElements", report) {
+        set(&mut limits.table_elements, field.int(report));
     }
-    if let Some(field) = fields.take("startDeadline") {
-        let deadline = field.duration(&defaults::DEADLINES, report);
-        set(&mut limits.start_deadline, deadline);
+    limits.max_body = size(fields, "maxBody", report);
+    if let Some(field) = fields.take("openCallouts", report) {
+        set(&mut limits.open_callouts, field.int(report));
     }
-    if let Some(field) = fields.take("memory") {
-        set(&mut limits.memory, field.size(&defaults::MEMORIES, report));
-    }
-    if let Some(field) = fields.take("tableElements") {
-        let elements = field.int(defaults::TABLES, report);
-        let elements = elements.and_then(|elements| u32::try_from(elements).ok());
-        set(&mut limits.table_elements, elements);
-    }
-    if let Some(field) = fields.take("maxBody") {
-        limits.max_body = field.size(&defaults::BODIES, report);
-    }
-    if let Some(field) = fields.take("openCallouts") {
-        let callouts = field.int(defaults::CALLOUTS, report);
-        let callouts = callouts.and_then(|callouts| u32::try_from(callouts).ok());
-        set(&mut limits.open_callouts, callouts);
-    }
-    if let Some(field) = fields.take("sharedData") {
-        let size = field.size(&defaults::SHARED, report);
-        set(&mut limits.shared_data, size);
-    }
-    fields.finish(report);
+    set(&mut limits.shared_data, size(fields, "sharedData", report));
 }
 
-fn fetch(field: &Field<'_>, fetch: &mut FetchSettings, report: &mut Report) {
-    let Some(mut fields) = field.object(report) else {
-        return;
-    };
-    if let Some(field) = fields.take("timeout") {
-        let timeout = field.duration(&defaults::DEADLINES, report);
-        set(&mut fetch.timeout, timeout);
+fn fetch(fields: &mut Fields<'_>, fetch: &mut FetchSettings, report: &mut Report) {
+    set(&mut fetch.timeout, duration(fields, "timeout", report));
+    if let Some(field) = fields.take("attempts", report) {
+        set(&mut fetch.attempts, field.int(report));
     }
-    if let Some(field) = fields.take("attempts") {
-        let attempts = field.int(defaults::ATTEMPTS, report);
-        let attempts = attempts.and_then(|attempts| u32::try_from(attempts).ok());
-        set(&mut fetch.attempts, attempts);
-    }
-    if let Some(field) = fields.take("maxModuleBytes") {
-        let size = field.size(&defaults::MODULES, report);
-        set(&mut fetch.max_module_bytes, size);
-    }
-    if let Some(field) = fields.take("insecureRegistries") {
-        fetch.insecure_registries = each(&field, registry, report);
-    }
-    fetch.ca_file = path(&mut fields, "caFile", report);
-    if let Some(field) = fields.take("blockedCidrs") {
-        fetch.blocked_cidrs.extend(each(&field, cidr, report));
-    }
-    if let Some(field) = fields.take("allowFileRoots") {
-        fetch.allow_file_roots = Some(each(&field, root, report));
-    }
-    fields.finish(report);
+    let most = size(fields, "maxModuleBytes", report);
+    set(&mut fetch.max_module_bytes, most);
+    let registries = texts(fields, "insecureRegistries", report);
+    set(&mut fetch.insecure_registries, registries);
+    fetch.ca_file = text(fields, "caFile", report);
+    let blocked = texts(fields, "blockedCidrs", report).unwrap_or_default();
+    let blocked = blocked.iter().filter_map(|cidr| cidr.parse::<IpNet>().ok());
+    fetch.blocked_cidrs.extend(blocked);
+    fetch.allow_file_roots = texts(fields, "allowFileRoots", report);
 }
 
-/// The items of a list of texts.
-fn each<T>(
-    field: &Field<'_>,
-    read: impl Fn(&str) -> Result<T, &'static str>,
-    report: &mut Report,
-) -> Vec<T> {
-    let mut values = Vec::new();
-    for item in field.list(report).unwrap_or_default() {
-        let Some(text) = item.text(report) else {
-            continue;
-        };
-        match read(text) {
-            Ok(value) => values.push(value),
-            Err(message) => item.refuse(report, message),
-        }
-    }
-    values
+fn object<'n>(fields: &mut Fields<'n>, name: &str, report: &mut Report) -> Option<Fields<'n>> {
+    fields.take(name, report)?.object(report)
 }
 
-fn registry(text: &str) -> Result<String, &'static str> {
-    let legal = |c: char| c.is_ascii_alphanumeric() || ".-:[]".contains(c);
-    if text == "*" || (!text.is_empty() && text.chars().all(legal)) {
-        Ok(text.to_owned())
-    } else {
-        Err("must be a registry's host, or host:port, or * for all")
-    }
+fn text(fields: &mut Fields<'_>, name: &str, report: &mut Report) -> Option<String> {
+    fields.take(name, report)?.text(report).map(str::to_owned)
 }
 
-fn cidr(text: &str) -> Result<IpNet, &'static str> {
-    text.parse()
-        .map_err(|_| "must be a range of addresses such as 10.0.0.0/8 or fd00::/8")
+fn texts(fields: &mut Fields<'_>, name: &str, report: &mut Report) -> Option<Vec<String>> {
+    let items = fields.take(name, report)?.list(report)?;
+    let texts = items.iter().filter_map(|item| item.text(report));
+    Some(texts.map(str::to_owned).collect())
 }
 
-fn root(text: &str) -> Result<String, &'static str> {
-    if text.starts_with('/') {
-        Ok(text.to_owned())
-    } else {
-        Err("must be an absolute path of a directory")
-    }
+fn duration(fields: &mut Fields<'_>, name: &str, report: &mut Report) -> Option<Duration> {
+    fields.take(name, report)?.duration(report)
 }
 
-/// A field that names a file or directory.
-fn path(fields: &mut Fields<'_>, name: &'static str, report: &mut Report) -> Option<String> {
-    let field = fields.take(name)?;
-    let path = field.text(report)?;
-    if path.is_empty() {
-        field.refuse(report, "names no path; leave the field out");
-        return None;
-    }
-    Some(path.to_owned())
-}
-
-fn object<'n>(
-    fields: &mut Fields<'n>,
-    name: &'static str,
-    report: &mut Report,
-) -> Option<Fields<'n>> {
-    fields.take(name).and_then(|field| field.object(report))
+fn size(fields: &mut Fields<'_>, name: &str, report: &mut Report) -> Option<u64> {
+    fields.take(name, report)?.size(report)
 }
 
 fn set<T>(target: &mut T, value: Option<T>) {

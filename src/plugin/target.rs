@@ -1,23 +1,18 @@
 //! `targetRefs`: what a resource is attached to, and what a workload stands for.
 
 use super::decode::Field;
-use super::names;
 use super::report::Report;
-use std::ops::RangeInclusive;
+use std::collections::BTreeMap;
 
-/// Istio's bound.
-const MAX_TARGETS: usize = 16;
-
-const KIND: RangeInclusive<usize> = 1..=63;
-
-/// Group, kind.
-const KINDS: [(&str, &str); 5] = [
-    ("gateway.networking.k8s.io", "Gateway"),
-    ("gateway.networking.k8s.io", "GatewayClass"),
+/// What plugins can be attached to: group and kind.
+const KINDS: [(&str, &str); 4] = [
+    (GATEWAY_API, "Gateway"),
+    (GATEWAY_API, "GatewayClass"),
     ("networking.istio.io", "ServiceEntry"),
-    ("core", "Service"),
     ("", "Service"),
 ];
+
+const GATEWAY_API: &str = "gateway.networking.k8s.io";
 
 /// The label by which Kubernetes' Gateway API tells pods which gateway they serve.
 const GATEWAY_LABEL: &str = "gateway.networking.k8s.io/gateway-name";
@@ -35,10 +30,10 @@ pub struct Target {
 
 impl Target {
     /// The gateway that the `labels` of a workload name.
-    pub(super) fn of_labels(labels: &std::collections::BTreeMap<String, String>) -> Option<Self> {
+    pub(super) fn of_labels(labels: &BTreeMap<String, String>) -> Option<Self> {
         let name = labels.get(GATEWAY_LABEL)?;
         Some(Self {
-            group: "gateway.networking.k8s.io".to_owned(),
+            group: GATEWAY_API.to_owned(),
             kind: "Gateway".to_owned(),
             name: name.clone(),
         })
@@ -52,61 +47,57 @@ impl Target {
 }
 
 /// Reads a list of references.
-pub(super) fn decode_list(field: &Field<'_>, report: &mut Report) -> Option<Vec<Target>> {
-    let items = field.list(report)?;
-    if items.len() > MAX_TARGETS {
-        field.refuse(report, format!("must have at most {MAX_TARGETS} entries"));
-        return None;
-    }
+pub(super) fn decode_list(field: &Field<'_>, report: &mut Report) -> Vec<Target> {
+    let items = field.list(report).unwrap_or_default();
     let targets = items.iter().filter_map(|item| decode(item, report));
-    Some(targets.collect())
+    targets.collect()
 }
 
 /// Reads one reference.
 pub(super) fn decode(field: &Field<'_>, report: &mut Report) -> Option<Target> {
     let mut fields = field.object(report)?;
-    let group = fields.take("group").and_then(|field| field.text(report));
-    let kind = fields.require("kind", report);
-    let kind_text = kind
-        .as_ref()
-        .and_then(|field| field.bounded_text(KIND, report));
-    let name = fields
-        .require("name", report)
-        .and_then(|field| names::object(&field, report));
-    if let Some(field) = fields.take("namespace") {
-        // Istio's definition has the field, and refuses any value.
-        if field.text(report).is_some_and(|text| !text.is_empty()) {
-            field.refuse(
-                report,
-                "must be empty: only objects of the resource's own namespace",
-            );
-        }
+    let before = report.len();
+    let group = fields.take("group", report);
+    let group = group.and_then(|field| field.text(report));
+    let kind_field = fields.take("kind", report);
+    let kind = kind_field.as_ref().and_then(|field| field.text(report));
+    let name = fields.take("name", report);
+    let name = name.and_then(|field| field.text(report));
+    if let Some(field) = fields.take("namespace", report) {
+        field.text(report);
     }
     fields.finish(report);
-    let (kind_field, kind) = (kind?, kind_text?);
+    let (kind_field, kind) = (kind_field?, kind?);
     let group = group.unwrap_or_default();
-    if !KINDS.contains(&(group, kind)) {
-        let known: Vec<_> = KINDS
-            .iter()
-            .map(|(group, kind)| format!("{kind} of {group:?}"))
-            .collect();
-        kind_field.refuse(
-            report,
-            format!(
-                "no kind of the group {group:.64?} that plugins can be attached to; these are {}",
-                known.join(", ")
-            ),
+    // Both spellings mean the core group.
+    let group = if group == "core" { "" } else { group };
+    if report.len() == before && !KINDS.contains(&(group, kind)) {
+        let known: Vec<_> = KINDS.iter().map(kind_of_group).collect();
+        let message = format!(
+            "no kind of the group {group:?} that plugins can be attached to; these are {}",
+            known.join(", ")
         );
+        kind_field.refuse(report, message);
         return None;
     }
     Some(Target {
-        // Both spellings mean the core group.
-        group: if group == "core" {
-            String::new()
-        } else {
-            group.to_owned()
-        },
+        group: group.to_owned(),
         kind: kind.to_owned(),
-        name: name?,
+        name: name?.to_owned(),
     })
+}
+
+fn kind_of_group((group, kind): &(&str, &str)) -> String {
+    match *group {
+        "" => format!("{kind} (of the core group)"),
+        group => format!("{kind} of {group}"),
+    }
+}
+
+/// The name of a kind.
+pub(super) fn is_kind(text: &str) -> bool {
+    let legal = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
+    text.starts_with(|c: char| c.is_ascii_alphabetic())
+        && !text.ends_with('-')
+        && text.bytes().all(legal)
 }

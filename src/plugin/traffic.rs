@@ -6,25 +6,23 @@
 use super::decode::Field;
 use super::report::Report;
 use super::settings::WorkloadType;
+use super::shape::Choices;
 use std::collections::BTreeSet;
-
-/// The most ports of one entry: all there are.
-const PORTS: std::ops::RangeInclusive<i128> = 1..=65_535;
 
 /// `match[].mode`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Mode {
+pub(super) enum Mode {
     Any,
     Client,
     Server,
 }
 
-const MODES: &[(&str, Mode)] = &[
+pub(super) static MODES: Choices<Mode> = Choices(&[
     ("UNDEFINED", Mode::Any),
     ("CLIENT", Mode::Client),
     ("SERVER", Mode::Server),
     ("CLIENT_AND_SERVER", Mode::Any),
-];
+]);
 
 /// The traffic that a resource is for. Without entries it is for all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -82,35 +80,34 @@ pub(super) fn decode(field: &Field<'_>, report: &mut Report) -> Option<Traffic> 
         let Some(mut fields) = item.object(report) else {
             continue;
         };
-        let mode = fields
-            .take("mode")
-            .and_then(|field| field.choice(MODES, report));
-        let mut ports = BTreeSet::new();
-        if let Some(field) = fields.take("ports") {
-            for item in field.list(report).unwrap_or_default() {
-                let Some(mut fields) = item.object(report) else {
-                    continue;
-                };
-                let number = fields.require("number", report);
-                let port = number.as_ref().and_then(|field| {
-                    let port = field.int(PORTS, report)?;
-                    u16::try_from(port).ok()
-                });
-                if let (Some(port), Some(field)) = (port, number)
-                    && !ports.insert(port)
-                {
-                    field.refuse(report, "stands twice");
-                }
-                fields.finish(report);
-            }
-        }
+        let mode = fields.take("mode", report);
+        let mode = mode.and_then(|field| field.choice(&MODES, report));
+        let ports = fields.take("ports", report);
+        let ports = ports.map(|field| self::ports(&field, report));
         fields.finish(report);
         entries.push(Entry {
             mode: mode.unwrap_or(Mode::Any),
-            ports,
+            ports: ports.unwrap_or_default(),
         });
     }
     Some(Traffic(entries))
+}
+
+fn ports(field: &Field<'_>, report: &mut Report) -> BTreeSet<u16> {
+    let mut ports = BTreeSet::new();
+    for item in field.list(report).unwrap_or_default() {
+        let Some(mut fields) = item.object(report) else {
+            continue;
+        };
+        if let Some(field) = fields.take("number", report)
+            && let Some(port) = field.int(report)
+            && !ports.insert(port)
+        {
+            field.refuse(report, "stands twice");
+        }
+        fields.finish(report);
+    }
+    ports
 }
 
 #[cfg(test)]

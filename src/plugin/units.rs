@@ -3,6 +3,7 @@
 //! Durations follow Go (`100ms`, `1h30m`), sizes the Kubernetes quantity (`128Mi`, `64M`, `1.5Gi`,
 //! `1e6`). All arithmetic is checked: a number too large is an error, never a wrapped one.
 
+use std::fmt;
 use std::time::Duration;
 
 /// What a duration looks like, for messages.
@@ -83,6 +84,41 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
     let (whole, exact) = number.times(scale).ok_or(SIZE)?;
     let bytes = whole.checked_add(u128::from(!exact)).ok_or(SIZE)?;
     u64::try_from(bytes).map_err(|_| "larger than 64 bits can count".to_owned())
+}
+
+/// A duration as short as it can be written exactly.
+#[derive(Clone, Copy)]
+pub(super) struct Written(pub(super) Duration);
+
+impl fmt::Display for Written {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.0.as_secs(), self.0.subsec_nanos()) {
+            (seconds, 0) if seconds != 0 && seconds.is_multiple_of(3600) => {
+                write!(f, "{}h", seconds / 3600)
+            }
+            (seconds, 0) if seconds != 0 && seconds.is_multiple_of(60) => {
+                write!(f, "{}m", seconds / 60)
+            }
+            _ => write!(f, "{:?}", self.0),
+        }
+    }
+}
+
+/// Writes a size as short as it can be written exactly.
+pub(super) fn write_size(size: u64, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let units = [
+        (60, "Ei"),
+        (50, "Pi"),
+        (40, "Ti"),
+        (30, "Gi"),
+        (20, "Mi"),
+        (10, "Ki"),
+    ];
+    let fits = |(bits, _): &(u32, _)| size != 0 && size.trailing_zeros() >= *bits;
+    match units.into_iter().find(fits) {
+        Some((bits, unit)) => write!(f, "{}{unit}", size >> bits),
+        None => write!(f, "{size}"),
+    }
 }
 
 /// The power of ten behind `e6` or `E+6`.

@@ -248,7 +248,7 @@ fn order_and_the_rule_of_each_place() {
         let placed: Vec<_> = arrangement
             .placed
             .iter()
-            .map(|placed| (placed.resource.name.as_str(), placed.because))
+            .map(|placed| (placed.resource.name(), placed.because))
             .collect();
         assert_eq!(
             placed,

@@ -1,0 +1,35 @@
+//! What routes say.
+
+use super::super::shape::{Kind, Shape, field};
+
+pub(in super::super) static ROUTE_KIND: Kind = Kind::Object(&ROUTE);
+pub(in super::super) static CHANGE_KIND: Kind = Kind::Object(&CHANGE);
+
+pub(in super::super) static ROUTE: Shape = Shape {
+    name: "Route",
+    doc: "What a route is given for the filter in `typed_per_filter_config`.",
+    fields: &[field(
+        "plugins",
+        Kind::Map(&CHANGE_KIND),
+        "What changes on this route, by resource: `<namespace>/<name>`.",
+    )],
+    rules: &[],
+};
+
+pub(in super::super) static CHANGE: Shape = Shape {
+    name: "Change",
+    doc: "What changes about one plugin.",
+    fields: &[
+        field(
+            "enabled",
+            Kind::Boolean,
+            "Whether the plugin runs on this route.",
+        ),
+        field(
+            "pluginConfig",
+            Kind::Free,
+            "What the plugin reads as its configuration on this route, in place of its own.",
+        ),
+    ],
+    rules: &[],
+};
