@@ -122,6 +122,264 @@ fn validate_prints_json() {
 }
 
 #[test]
+fn validate_reads_lists_and_config_maps() {
+    let item = GOOD.replace('\n', "\n  ");
+    let list = format!("apiVersion: v1\nkind: List\nitems:\n- {item}");
+    let inner = WRONG.replace('\n', "\n    ");
+    let map = format!(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: plugins}}\ndata:\n  p.yaml: |\n    {inner}"
+    );
+    let dir = Dir::new().with("list.yaml", &list).with("map.yaml", &map);
+    let run = dir.run(&["validate", "list.yaml", "map.yaml"]);
+    run.exits(1);
+    assert_eq!(
+        run.stdout(),
+        "map.yaml[p.yaml]:6:8: WasmPlugin \"default/wrong\": spec.url: \"ftp://example/a.wasm\": \
+         unknown scheme \"ftp\": must be oci://, file://, http:// or https://, or none for OCI\n\
+         map.yaml[p.yaml]:7:3: WasmPlugin \"default/wrong\": spec: unknown field \"pluginConifg\", \
+         did you mean \"pluginConfig\"?\n\
+         2 files, 1 good resource, 2 problems\n"
+    );
+}
+
+#[test]
+fn validate_tells_what_is_not_portable() {
+    let text = r#"apiVersion: extensions.istio.io/v1alpha1
+kind: WasmPlugin
+metadata:
+  name: a
+  creationTimestamp: "2024-01-31T12:00:00Z"
+  annotations: {wasmplugin.io/call-deadline: 5ms}
+spec:
+  url: registry:5000/a@sha256:0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a69788796a5b4c3d2e1f0
+  sha256: 1f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a69788796a5b4c3d2e1f0
+  failStrategy: FAIL_RELOAD
+  targetRefs: [{kind: Service, name: web}]
+  pluginConfig:
+    limit: 9007199254740993
+    verificationKey: "-----BEGIN PUBLIC KEY----- x -----END PUBLIC KEY-----"
+  vmConfig: {env: [{name: ISTIO_META_X, value: x}]}
+---
+apiVersion: extensions.istio.io/v1alpha1
+kind: TrafficExtension
+metadata: {name: b}
+spec:
+  wasm:
+    url: file:///b.wasm
+    sha256: 1f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a69788796a5b4c3d2e1f0
+    imagePullSecret: pull
+    verificationKey: "-----BEGIN PUBLIC KEY----- x -----END PUBLIC KEY-----"
+"#;
+    let dir = Dir::new().with("a.yaml", text).with("good.yaml", GOOD);
+    dir.run(&["validate", "a.yaml"]).exits(0);
+    dir.run(&["validate", "--portable", "good.yaml"]).exits(0);
+    let run = dir.run(&["validate", "--portable", "a.yaml"]);
+    run.exits(1);
+    let told: Vec<_> = run
+        .stdout()
+        .lines()
+        .map(|line| {
+            line.replace("WasmPlugin \"default/a\": ", "")
+                .replace("a.yaml:", "")
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "5:22: metadata.creationTimestamp: the API server sets its own, so that the order of \
+             equal priorities may be another",
+            "6:46: metadata.annotations[\"wasmplugin.io/call-deadline\"]: in Istio no deadline: a \
+             plugin that does not return holds its worker for ever",
+            "8:8: spec.url: Istio refuses a port in a URL without scheme: write oci:// in front of it",
+            "8:8: spec.url: if this is the digest of an index of several platforms, Istio refuses \
+             the image that it finds there",
+            "9:11: spec.sha256: in Istio it must be the digest in the URL",
+            "10:17: spec.failStrategy: Istio 1.23 and older refuse it",
+            "11:23: spec.targetRefs: in Istio only waypoints look at this kind, and for them no \
+             port and no mode CLIENT of match ever holds",
+            "13:12: spec.pluginConfig.limit: in Istio numbers are floats, and this one is rounded",
+            "14:22: spec.pluginConfig.verificationKey: in Istio it reaches the plugin, and nothing \
+             is verified",
+            "15:27: spec.vmConfig.env: Istio takes variables of this prefix away",
+            "18:7: TrafficExtension \"default/b\": kind: Istio knows this kind since 1.30; older \
+             ones refuse it",
+            "23:13: TrafficExtension \"default/b\": spec.wasm.sha256: in Istio the digest of a file \
+             is not checked",
+            "24:22: TrafficExtension \"default/b\": spec.wasm.imagePullSecret: Istio uses it for \
+             OCI images only",
+            "25:22: TrafficExtension \"default/b\": spec.wasm.verificationKey: in Istio not \
+             implemented: the module runs without being verified",
+            "1 file, 2 good resources, 14 problems",
+        ]
+    );
+}
+
+/// Settings, a directory, labels and a route.
+fn shop() -> Dir {
+    let resource = |name: &str, spec: &str| {
+        format!(
+            "apiVersion: extensions.istio.io/v1alpha1\nkind: WasmPlugin\n\
+             metadata: {{{name}}}\nspec: {{url: registry.example/a, {spec}}}\n---\n"
+        )
+    };
+    let off =
+        r#"name: "off", namespace: shop, annotations: {wasmplugin.io/enabled-by-default: "false"}"#;
+    let directory = [
+        resource("name: last, namespace: istio-system", ""),
+        resource("name: first, namespace: shop", "phase: AUTHN"),
+        resource(off, "match: [{ports: [{number: 80}, {number: 8080}]}]"),
+        resource("name: low, namespace: shop", "priority: -1"),
+        resource(
+            "name: api, namespace: shop",
+            "selector: {matchLabels: {app: api}}",
+        ),
+        resource("name: elsewhere, namespace: other", ""),
+    ];
+    let brought = resource("name: brought", "priority: 7").replace("---\n", "");
+    let brought = brought.replace('\n', "\n  ");
+    let route = format!(
+        "shop/off: true\nshop/first: false\nshop/low: '{{pluginConfig: {{a: 1}}}}'\n\
+         shop/brought: |\n  {brought}\n"
+    );
+    let settings = "workload: {namespace: shop, labelsFile: labels}\npluginsDir: plugins\n";
+    Dir::new()
+        .with("settings.yaml", settings)
+        .with("labels", "app=\"web\"\n")
+        .with("plugins/all.yaml", &directory.concat())
+        .with("route.yaml", &route)
+}
+
+#[test]
+fn explain_tells_the_order_and_its_reasons() {
+    let run = shop().run(&["explain", "--config", "settings.yaml"]);
+    run.exits(0);
+    assert_eq!(
+        run.stdout(),
+        "workload: namespace shop, root namespace istio-system, type gateway, labels app=web
+
+AUTHN
+  1. shop/first (plugins/all.yaml:6)
+     no priority, which is the lowest; comes first
+
+UNSPECIFIED_PHASE
+  2. shop/low (plugins/all.yaml:16)
+     priority -1; its phase comes later
+  3. shop/off (plugins/all.yaml:11)
+     no priority, which is the lowest, ports 80, 8080; its priority is lower
+     runs only where a route enables it
+  4. istio-system/last (plugins/all.yaml:1)
+     no priority, which is the lowest; it is in the root namespace, the one before in the workload's own
+
+do not apply
+  shop/api (plugins/all.yaml:21): its selector wants the label app=api, the workload has web
+  other/elsewhere (plugins/all.yaml:26): its namespace is neither the workload's nor the root namespace
+"
+    );
+}
+
+#[test]
+fn explain_takes_labels_and_a_route() {
+    let args = [
+        "explain",
+        "--config",
+        "settings.yaml",
+        "--labels",
+        "app=api,tier=front",
+        "--route",
+        "route.yaml",
+    ];
+    let dir = shop();
+    let run = dir.run(&args);
+    run.exits(0);
+    let stdout = run.stdout();
+    assert!(stdout.contains("labels app=api,tier=front\n"), "{stdout}");
+    let on_route: Vec<_> = stdout
+        .lines()
+        .filter(|line| line.contains(". ") || line.contains("on this route"))
+        .map(|line| line.trim().split(" (").next().unwrap_or_default())
+        .collect();
+    assert_eq!(
+        on_route,
+        [
+            "1. shop/first",
+            "on this route: disabled",
+            "2. shop/brought",
+            "on this route: brought by the route",
+            "3. shop/low",
+            "on this route: runs, with pluginConfig {\"a\":1}",
+            "4. shop/api",
+            "on this route: runs",
+            "5. shop/off",
+            "on this route: enabled",
+            "6. istio-system/last",
+            "on this route: runs",
+        ]
+    );
+    let run = dir.run(&[args.as_slice(), &["--output", "json"]].concat());
+    let result: serde_json::Value = serde_json::from_str(&run.exits(0).stdout()).expect("JSON");
+    assert_eq!(result["workload"]["labels"]["app"], "api");
+    let plugins = result["plugins"].as_array().expect("a list");
+    assert_eq!(plugins.len(), 6);
+    assert_eq!(plugins[0]["resource"], "shop/first");
+    assert_eq!(plugins[0]["route"]["runs"], false);
+    assert_eq!(plugins[1]["because"], "its phase comes later");
+    assert_eq!(plugins[1]["route"]["added"], true);
+    assert_eq!(plugins[2]["route"]["pluginConfig"], "{\"a\":1}");
+    assert_eq!(plugins[4]["ports"], serde_json::json!([80, 8080]));
+    assert_eq!(result["leftOut"][0]["resource"], "other/elsewhere");
+    assert_eq!(result["problems"], serde_json::json!([]));
+}
+
+#[test]
+fn explain_tells_problems() {
+    let dir = shop()
+        .with("plugins/wrong.yaml", WRONG)
+        .with("labels", "app\n")
+        .with("wrong-route.yaml", "{shop/first: maybe}");
+    let args = [
+        "explain",
+        "--config",
+        "settings.yaml",
+        "--route",
+        "wrong-route.yaml",
+    ];
+    let run = dir.run(&args);
+    run.exits(1);
+    let told: Vec<_> = run
+        .stdout()
+        .lines()
+        .rev()
+        .take(4)
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "wrong-route.yaml:1:2: route: \"shop/first\": must be true, false, {pluginConfig: {…}}, \
+             or a WasmPlugin or TrafficExtension",
+            "labels:1:1: labels file labels: not a label: lines are key=\"value\"",
+            "plugins/wrong.yaml:7:3: WasmPlugin \"shop/wrong\": spec: unknown field \
+             \"pluginConifg\", did you mean \"pluginConfig\"?",
+            "plugins/wrong.yaml:6:8: WasmPlugin \"shop/wrong\": spec.url: \"ftp://example/a.wasm\": \
+             unknown scheme \"ftp\": must be oci://, file://, http:// or https://, or none for OCI",
+        ]
+    );
+    let dir = Dir::new().with("settings.yaml", "phase: [AUTHN]\n");
+    let run = dir.run(&["explain", "--config", "settings.yaml"]);
+    run.exits(1);
+    assert_eq!(
+        run.stdout(),
+        "settings.yaml:1:1: settings: unknown field \"phase\", did you mean \"phases\"?\n"
+    );
+    let run = dir.run(&["explain", "--config", "missing.yaml", "--output", "json"]);
+    let result: serde_json::Value = serde_json::from_str(&run.exits(1).stdout()).expect("JSON");
+    assert_eq!(result["problems"][0]["file"], "missing.yaml");
+    dir.run(&["explain"]).exits(2);
+    dir.run(&["explain", "--config", "settings.yaml", "--labels", "x"])
+        .exits(2);
+}
+
+#[test]
 fn validate_does_not_pass_what_it_did_not_see() {
     let dir = Dir::new()
         .with("empty/x.txt", "")
@@ -155,7 +413,7 @@ fn wrong_usage_exits_with_2() {
 fn help_names_the_commands() {
     let run = Dir::new().run(&["--help"]);
     run.exits(0);
-    for command in ["validate", "config"] {
+    for command in ["validate", "explain", "config"] {
         assert!(run.stdout().contains(command));
     }
 }

@@ -83,13 +83,7 @@ impl Entry {
             }
             Err(error) => {
                 self.text = None;
-                let problem = Problem {
-                    resource: path.to_owned(),
-                    field: String::new(),
-                    value: String::new(),
-                    message: format!("cannot be read: {error}"),
-                    position: None,
-                };
+                let problem = Problem::of_file(path, format!("cannot be read: {error}"));
                 (Vec::new(), Problems(vec![problem]))
             }
         };
@@ -159,6 +153,12 @@ mod tests {
             // One of two is wrong.
             (
                 document("a", "2") + &document("b", "x"),
+                &["shop/a 2", "shop/b 1"],
+                1,
+            ),
+            // A scalar that Kubernetes reads as something else.
+            (
+                document("a", "2, pluginConfig: {x: on}"),
                 &["shop/a 2", "shop/b 1"],
                 1,
             ),

@@ -36,6 +36,15 @@ pub(super) struct Node {
     pub(super) value: Value,
 }
 
+/// A document of a text.
+#[derive(Clone, Debug)]
+pub(super) struct Document {
+    pub(super) node: Node,
+    /// Whether nothing was wrong in it so far. What is wrong has been reported, and the rest can
+    /// still be read to report more.
+    pub(super) is_sound: bool,
+}
+
 /// What YAML and JSON can say. Floats are finite.
 #[derive(Clone, Debug)]
 pub(super) enum Value {
@@ -92,7 +101,7 @@ impl Node {
 }
 
 /// The documents of `text`, empty ones left out. A broken text is reported and gives none.
-pub(super) fn parse(text: &str, source: Source, report: &mut Report) -> Vec<Node> {
+pub(super) fn parse(text: &str, source: Source, report: &mut Report) -> Vec<Document> {
     if let Err((place, message)) = guard::characters(text) {
         let mark = place.map(|(line, column)| Mark {
             source,
@@ -160,16 +169,20 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn documents(&mut self, documents: &[MarkedYaml<'_>]) -> Vec<Node> {
-        let mut nodes = Vec::new();
-        for document in documents {
+    fn documents(&mut self, loaded: &[MarkedYaml<'_>]) -> Vec<Document> {
+        let mut documents = Vec::new();
+        for document in loaded {
+            let before = self.report.len();
             match self.node(document) {
                 Ok(node) if matches!(node.value, Value::Null) => {}
-                Ok(node) => nodes.push(node),
+                Ok(node) => documents.push(Document {
+                    node,
+                    is_sound: self.report.len() == before,
+                }),
                 Err(Broken) => return Vec::new(),
             }
         }
-        nodes
+        documents
     }
 
     // The guard has bounded the depth.

@@ -17,16 +17,14 @@ pub fn labels(text: &str, file: &str) -> Result<BTreeMap<String, String>, Proble
     let mut labels = BTreeMap::new();
     let mut problems = Vec::new();
     let mut tell = |line: Option<u32>, message: &str| {
+        let position = line.map(|line| Position {
+            file: Some(file.to_owned()),
+            line,
+            column: 1,
+        });
         problems.push(Problem {
-            resource: format!("labels file {file}"),
-            field: String::new(),
-            value: String::new(),
-            message: message.to_owned(),
-            position: line.map(|line| Position {
-                file: Some(file.to_owned()),
-                line,
-                column: 1,
-            }),
+            position,
+            ..Problem::of_file(&format!("labels file {file}"), message)
         });
     };
     if text.len() > MAX_BYTES {

@@ -6,7 +6,8 @@
 //! that a misspelt kind never goes unnoticed.
 
 use super::decode::Field;
-use super::document::{self, Node, Source, Value};
+use super::document::{self, Document, Node, Source, Value};
+use super::portable;
 use super::problem::{Problem, Problems};
 use super::report::Report;
 use super::resource::{self, Names, Resource};
@@ -32,9 +33,18 @@ pub fn is_manifest(name: &str) -> bool {
 #[derive(Debug, Default)]
 pub struct ResourceReader {
     names: Names,
+    checks_portability: bool,
 }
 
 impl ResourceReader {
+    /// One for which it is a problem, too, that Istio would refuse something or do it differently.
+    pub fn of_portable() -> Self {
+        Self {
+            checks_portability: true,
+            ..Self::default()
+        }
+    }
+
     /// The resources of `text`, the content of `file`, and everything that is wrong in it;
     /// resources that stand beside a wrong one are good. A resource that names no namespace
     /// belongs to `namespace`. A name that an earlier file holds is a problem, too.
@@ -43,6 +53,7 @@ impl ResourceReader {
             file,
             namespace,
             names: &mut self.names,
+            checks_portability: self.checks_portability,
             resources: Vec::new(),
             inner: Vec::new(),
         };
@@ -62,6 +73,7 @@ struct File<'a> {
     file: &'a str,
     namespace: &'a str,
     names: &'a mut Names,
+    checks_portability: bool,
     resources: Vec<Resource>,
     /// Problems of the texts in ConfigMaps and Secrets.
     inner: Vec<Problem>,
@@ -74,8 +86,9 @@ impl File<'_> {
         if documents.is_empty() && report.len() == 0 {
             report.text(Source::File, None, "holds no resource");
         }
-        for (i, node) in documents.iter().enumerate() {
+        for (i, Document { node, is_sound }) in documents.iter().enumerate() {
             let place = format!("document {}", i + 1);
+            let good = self.resources.len();
             match items(node) {
                 Some(list) => {
                     let list = Field::new("items", list, &ITEMS);
@@ -85,6 +98,9 @@ impl File<'_> {
                     }
                 }
                 None => self.document(node, &place, wrappers, report),
+            }
+            if !is_sound {
+                self.resources.truncate(good);
             }
         }
     }
@@ -101,7 +117,14 @@ impl File<'_> {
                 let (names, namespace) = (&mut *self.names, self.namespace);
                 let found =
                     resource::decode(node, place, namespace, Some(self.file), names, report);
+                let place = match &found {
+                    Some(resource) => resource.title(),
+                    None => place.to_owned(),
+                };
                 self.resources.extend(found);
+                if self.checks_portability {
+                    report.within(place, |report| portable::notes(node, report));
+                }
             }
         }
     }
@@ -160,6 +183,7 @@ impl File<'_> {
             file: &file,
             namespace: self.namespace,
             names: self.names,
+            checks_portability: self.checks_portability,
             resources: std::mem::take(&mut self.resources),
             inner: outer,
         };

@@ -50,6 +50,7 @@ mod names;
 mod order;
 mod pages;
 mod policy;
+mod portable;
 mod problem;
 mod report;
 mod resource;
@@ -170,15 +171,29 @@ impl Plan {
         directory: &'r Directory,
         labels: &BTreeMap<String, String>,
     ) -> Arrangement<'r> {
+        self.arrange_on_route(directory, labels, [])
+    }
+
+    /// As [`Self::arrange`], with resources that a route brings ([`route::MetadataValue::Add`]).
+    pub fn arrange_on_route<'r>(
+        &'r self,
+        directory: &'r Directory,
+        labels: &BTreeMap<String, String>,
+        added: impl IntoIterator<Item = &'r Resource>,
+    ) -> Arrangement<'r> {
+        let workload = self.workload_with(labels);
+        let resources = self.resources.iter().chain(directory.resources());
+        arrange(resources, added, &workload)
+    }
+
+    /// Who this proxy is when `labelsFile` holds `labels`.
+    pub fn workload_with(&self, labels: &BTreeMap<String, String>) -> Workload {
         let mut workload = self.workload.clone();
         for (name, value) in labels {
             let labels = &mut workload.labels;
             labels.entry(name.clone()).or_insert_with(|| value.clone());
         }
-        arrange(
-            self.resources.iter().chain(directory.resources()),
-            &workload,
-        )
+        workload
     }
 
     /// The plugin of `resource`, wherever that comes from.
@@ -190,10 +205,10 @@ impl Plan {
 /// The one document of settings in `text`; none if there is none or it is broken.
 fn settings_document(text: &str, source: Source, report: &mut Report) -> Option<Node> {
     let mut documents = document::parse(text, source, report).into_iter();
-    let document = documents.next()?;
+    let document = documents.next()?.node;
     if let Some(second) = documents.next() {
         let message = "settings are one document, this is a second one";
-        report.text(source, Some(second.mark), message);
+        report.text(source, Some(second.node.mark), message);
     }
     // Merging settings that are no object would hide them.
     if source == Source::File && !matches!(document.value, Value::Object(_)) {

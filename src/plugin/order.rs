@@ -11,7 +11,7 @@ use super::target::Target;
 use super::timestamp::Timestamp;
 use super::traffic::Reach;
 use std::cmp::{Ordering, Reverse};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 
 /// Who the proxy is.
@@ -143,26 +143,35 @@ impl fmt::Display for Absence {
                     kind.as_str()
                 )
             }
-            Self::SecondOfName => f.write_str("an earlier resource has its name"),
+            Self::SecondOfName => f.write_str("another resource of its name comes first"),
         }
     }
 }
 
-/// Selects those of `resources` that apply to `workload`, and puts them in order.
+/// Selects those of `resources` that apply to `workload`, and puts them in order, together with
+/// those `added` to a route, for which nothing but the direction of traffic matters.
 ///
-/// Of several resources with one name, the first is meant.
+/// Of several resources with one name, the first is meant, but added ones before others.
 pub fn arrange<'r>(
     resources: impl IntoIterator<Item = &'r Resource>,
+    added: impl IntoIterator<Item = &'r Resource>,
     workload: &Workload,
 ) -> Arrangement<'r> {
     let mut arrangement = Arrangement::default();
-    let mut names = HashMap::new();
+    let mut names = HashSet::new();
     let mut chosen = Vec::new();
+    for resource in added {
+        names.insert((resource.namespace(), resource.name()));
+        match workload.misses(resource) {
+            Some(why) => arrangement.left_out.push(LeftOut { resource, why }),
+            None => chosen.push(resource),
+        }
+    }
     for resource in resources {
-        let second = names.insert((resource.namespace(), resource.name()), ());
-        let why = match second {
-            Some(()) => Some(Absence::SecondOfName),
-            None => workload.leaves_out(resource),
+        let why = if names.insert((resource.namespace(), resource.name())) {
+            workload.leaves_out(resource)
+        } else {
+            Some(Absence::SecondOfName)
         };
         match why {
             Some(why) => arrangement.left_out.push(LeftOut { resource, why }),
@@ -220,6 +229,11 @@ impl Workload {
         {
             return Some(Absence::Target);
         }
+        self.misses(resource)
+    }
+
+    /// Why nothing of this workload's traffic is for `resource`, if that is so.
+    fn misses(&self, resource: &Resource) -> Option<Absence> {
         match resource.traffic().reach(self.kind) {
             Reach::Nothing => Some(Absence::Direction(self.kind)),
             Reach::Ports(_) | Reach::Everything => None,

@@ -18,6 +18,17 @@ pub struct Problem {
 }
 
 impl Problem {
+    /// A problem of a file as a whole.
+    pub fn of_file(file: &str, message: impl Into<String>) -> Self {
+        Self {
+            resource: file.to_owned(),
+            field: String::new(),
+            value: String::new(),
+            message: message.into(),
+            position: None,
+        }
+    }
+
     /// The problem in words, without its position.
     pub fn text(&self) -> String {
         let parts = [&self.resource, &self.field, &self.value, &self.message];

@@ -86,6 +86,15 @@ impl Report {
         self.add(Some(mark), mark.source, path, String::new(), message.into());
     }
 
+    /// A place, as readers know it.
+    pub(super) fn position(&self, mark: Mark) -> Position {
+        Position {
+            file: self.file.clone().filter(|_| mark.source == Source::File),
+            line: mark.line,
+            column: mark.column,
+        }
+    }
+
     /// A problem of a text as a whole.
     pub(super) fn text(&mut self, source: Source, mark: Option<Mark>, message: impl Into<String>) {
         self.add(mark, source, "", String::new(), message.into());
@@ -135,11 +144,7 @@ impl Report {
             (Owner::Settings, Some(file)) => format!("settings file {file}"),
             (Owner::Settings, None) => "settings".to_owned(),
         };
-        let position = mark.map(|mark| Position {
-            file,
-            line: mark.line,
-            column: mark.column,
-        });
+        let position = mark.map(|mark| self.position(mark));
         let problem = Problem {
             resource,
             field: field.to_owned(),

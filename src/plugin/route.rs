@@ -47,17 +47,9 @@ pub enum MetadataValue {
 /// All that is wrong in it.
 pub fn per_filter_config(config: &[u8]) -> Result<Changes, Problems> {
     let mut report = Report::of_text("route configuration");
-    let mut changes = Changes::new();
-    if let Some(node) = one(config, &mut report) {
-        let fields = Field::new("", &node, &ROUTE_KIND).object(&mut report);
-        if let Some(mut fields) = fields {
-            if let Some(plugins) = fields.take("plugins", &mut report) {
-                changes = self::changes(&plugins, &mut report);
-            }
-            fields.finish(&mut report);
-        }
-    }
-    finished(changes, report)
+    let node = one(config, &mut report);
+    let changes = node.map(|node| filter_config(&node, &mut report));
+    finished(changes.unwrap_or_default(), report)
 }
 
 /// Reads the value that route metadata (`filter_metadata.wasmplugin`) has under `key`, a
@@ -83,6 +75,112 @@ pub fn metadata_value(key: &str, text: &str) -> Result<MetadataValue, Problems> 
             Err(report.finish())
         }
     }
+}
+
+/// What a route says, from both of its ways.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Route {
+    /// What it changes.
+    pub changes: Changes,
+    /// What it brings.
+    pub added: Vec<Resource>,
+}
+
+/// Reads a route as Envoy has it, or one of the two objects that [`per_filter_config`] and
+/// [`metadata_value`] read. Of both ways, the filter configuration wins, plugin by plugin.
+///
+/// # Errors
+///
+/// All that is wrong with what is meant for us.
+pub fn route(text: &[u8]) -> Result<Route, Problems> {
+    let mut report = Report::of_text("route");
+    let mut route = Route::default();
+    if let Some(node) = one(text, &mut report) {
+        route.read(&node, &mut report);
+    }
+    finished(route, report)
+}
+
+impl Route {
+    fn read(&mut self, node: &Node, report: &mut Report) {
+        let configs = node.get("typed_per_filter_config");
+        let metadata = node.get("metadata");
+        if configs.is_none() && metadata.is_none() {
+            if node.get("plugins").is_some() {
+                self.changes = filter_config(node, report);
+            } else {
+                self.read_metadata(node, report);
+            }
+            return;
+        }
+        let ours = metadata.and_then(|node| node.get("filter_metadata")?.get("wasmplugin"));
+        if let Some(node) = ours {
+            self.read_metadata(node, report);
+        }
+        let Some(Value::Object(configs)) = configs.map(|node| &node.value) else {
+            return;
+        };
+        for config in configs {
+            let config = config.node.get("filter_config");
+            let Some(value) = config.and_then(|config| config.get("value")) else {
+                continue;
+            };
+            let inner = match value.text() {
+                Some(text) => one(text.as_bytes(), report),
+                None => Some(value.clone()),
+            };
+            // Other filters have other objects.
+            if let Some(node) = inner.filter(|node| node.get("plugins").is_some()) {
+                self.changes.extend(filter_config(&node, report));
+            }
+        }
+    }
+
+    fn read_metadata(&mut self, node: &Node, report: &mut Report) {
+        let Value::Object(entries) = &node.value else {
+            report.place(
+                "metadata",
+                node.mark,
+                "must be an object with a key for each resource",
+            );
+            return;
+        };
+        for entry in entries {
+            let Some((namespace, name)) = names::pair(&entry.name) else {
+                report.place(&shown(&entry.name), entry.mark, WANTED_KEY);
+                continue;
+            };
+            let inner = match entry.node.text() {
+                Some(text) => one(text.as_bytes(), report),
+                None => Some(entry.node.clone()),
+            };
+            let before = report.len();
+            match inner.and_then(|node| value(&node, namespace, name, report)) {
+                Some(MetadataValue::Change(change)) => {
+                    self.changes.insert(entry.name.clone(), change);
+                }
+                Some(MetadataValue::Add(resource)) => self.added.push(*resource),
+                None if report.len() > before => {}
+                None => report.place(&shown(&entry.name), entry.mark, WANTED_VALUE),
+            }
+        }
+    }
+}
+
+fn shown(key: &str) -> String {
+    format!("{key:.320?}")
+}
+
+/// Reads the object of a filter configuration.
+fn filter_config(node: &Node, report: &mut Report) -> Changes {
+    let mut changes = Changes::new();
+    if let Some(mut fields) = Field::new("", node, &ROUTE_KIND).object(report) {
+        if let Some(plugins) = fields.take("plugins", report) {
+            changes = self::changes(&plugins, report);
+        }
+        fields.finish(report);
+    }
+    changes
 }
 
 const WANTED_KEY: &str = "the key must be a resource, <namespace>/<name>";
@@ -154,10 +252,10 @@ fn one(text: &[u8], report: &mut Report) -> Option<Node> {
         }
     };
     let mut documents = document::parse(text, Source::Inline, report).into_iter();
-    let first = documents.next()?;
+    let first = documents.next()?.node;
     if let Some(second) = documents.next() {
         let message = "one document is wanted, this is a second one";
-        report.text(Source::Inline, Some(second.mark), message);
+        report.text(Source::Inline, Some(second.node.mark), message);
     }
     Some(first)
 }

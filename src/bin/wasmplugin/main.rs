@@ -3,6 +3,8 @@
 //! Exit status: 0 for success, 1 where a problem was found, 2 for wrong usage.
 
 mod config;
+mod explain;
+mod files;
 mod validate;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -20,6 +22,7 @@ struct Args {
 #[derive(Subcommand)]
 enum Command {
     Validate(validate::Args),
+    Explain(explain::Args),
     Config(config::Args),
 }
 
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
     let mut out = io::stdout().lock();
     let result = match args.command {
         Command::Validate(args) => validate::run(&args, &mut out),
+        Command::Explain(args) => explain::run(&args, &mut out),
         Command::Config(args) => config::run(&args, &mut out),
     };
     match result {

@@ -1,5 +1,6 @@
 //! `wasmplugin validate`: files of resources, all problems at once.
 
+use crate::files::{as_json, line, listed, plural};
 use crate::{Outcome, Output};
 use serde_json::json;
 use std::fs;
@@ -7,17 +8,18 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use wasmplugin_host::plugin::{Problem, ResourceReader, defaults};
 
-/// What a directory's files of resources end in.
-const EXTENSIONS: [&str; 3] = ["yaml", "yml", "json"];
-
-/// Check files of WasmPlugin resources.
+/// Check files of WasmPlugin and TrafficExtension resources.
 ///
-/// Prints every problem as FILE:LINE:COLUMN: and exits with 1 if there is one.
+/// Files are what kubectl takes: several documents, lists, and ConfigMaps and Secrets that hold such
+/// files. Prints every problem as FILE:LINE:COLUMN: and exits with 1 if there is one.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Files, or directories whose *.yaml, *.yml and *.json are read
     #[arg(required = true, value_name = "FILE|DIR")]
     paths: Vec<PathBuf>,
+    /// Also tell, by field, what Istio would refuse or do differently, and why
+    #[arg(long)]
+    portable: bool,
     /// How to print the result
     #[arg(long, value_enum, default_value_t = Output::Text)]
     output: Output,
@@ -31,7 +33,11 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> io::Result<Outcome> {
         }
         return Ok(Outcome::WrongUsage);
     }
-    let mut reader = ResourceReader::default();
+    let mut reader = if args.portable {
+        ResourceReader::of_portable()
+    } else {
+        ResourceReader::default()
+    };
     let mut problems = Vec::new();
     let (mut files, mut resources) = (0, 0);
     for path in &args.paths {
@@ -63,18 +69,17 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> io::Result<Outcome> {
     match args.output {
         Output::Text => {
             for (file, problem) in &problems {
-                writeln!(out, "{}", line(file, problem))?;
+                writeln!(out, "{}", line(problem, file))?;
             }
             let found = match problems.len() {
                 0 => "no problem".to_owned(),
-                1 => "1 problem".to_owned(),
-                n => format!("{n} problems"),
+                n => plural(n, "problem"),
             };
             let (f, r) = (plural(files, "file"), plural(resources, "good resource"));
             writeln!(out, "{f}, {r}, {found}")?;
         }
         Output::Json => {
-            let problems: Vec<_> = problems.iter().map(|(f, p)| as_json(f, p)).collect();
+            let problems: Vec<_> = problems.iter().map(|(f, p)| as_json(p, f)).collect();
             let result = json!({ "files": files, "resources": resources, "problems": problems });
             writeln!(out, "{result:#}")?;
         }
@@ -86,63 +91,8 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> io::Result<Outcome> {
     })
 }
 
-/// The files that `path` stands for, by name.
-fn listed(path: &Path) -> io::Result<Vec<PathBuf>> {
-    if !path.is_dir() {
-        return Ok(vec![path.to_owned()]);
-    }
-    let mut found = Vec::new();
-    for entry in fs::read_dir(path)? {
-        let file = entry?.path();
-        let extension = file.extension().and_then(|extension| extension.to_str());
-        if extension.is_some_and(|extension| EXTENSIONS.contains(&extension)) && file.is_file() {
-            found.push(file);
-        }
-    }
-    found.sort();
-    Ok(found)
-}
-
 fn of_file(path: &Path, message: String) -> (String, Problem) {
     let file = path.display().to_string();
-    let problem = Problem {
-        resource: file.clone(),
-        field: String::new(),
-        value: String::new(),
-        message,
-        position: None,
-    };
+    let problem = Problem::of_file(&file, message);
     (file, problem)
-}
-
-/// A problem as compilers print theirs.
-fn line(file: &str, problem: &Problem) -> String {
-    let place = match &problem.position {
-        Some(position) => format!("{file}:{}:{}", position.line, position.column),
-        None => file.to_owned(),
-    };
-    // A problem of the whole file needs no second mention of it.
-    let text = if problem.resource == file {
-        problem.message.clone()
-    } else {
-        problem.text()
-    };
-    format!("{place}: {text}")
-}
-
-fn as_json(file: &str, problem: &Problem) -> serde_json::Value {
-    let position = problem.position.as_ref();
-    json!({
-        "file": file,
-        "line": position.map(|position| position.line),
-        "column": position.map(|position| position.column),
-        "resource": problem.resource,
-        "field": problem.field,
-        "value": problem.value,
-        "message": problem.message,
-    })
-}
-
-fn plural(n: usize, noun: &str) -> String {
-    format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
 }

@@ -40,7 +40,7 @@ fn resources(written: &[(&str, &str)]) -> Vec<Resource> {
 /// Why a resource is left out; none if it applies.
 fn left_out(workload: &Workload, metadata: &str, spec: &str) -> Option<Absence> {
     let resources = resources(&[(metadata, spec)]);
-    let arrangement = arrange(&resources, workload);
+    let arrangement = arrange(&resources, [], workload);
     arrangement.left_out.into_iter().next().map(|left| left.why)
 }
 
@@ -244,7 +244,7 @@ fn order_and_the_rule_of_each_place() {
             .map(|(metadata, spec)| (metadata.as_str(), spec.as_str()))
             .collect();
         let resources = resources(&texts);
-        let arrangement = arrange(&resources, &workload());
+        let arrangement = arrange(&resources, [], &workload());
         let placed: Vec<_> = arrangement
             .placed
             .iter()
@@ -264,7 +264,7 @@ fn equal_names_in_two_namespaces_tie_to_the_namespace() {
         ..workload()
     };
     let written = resources(&[("name: a, namespace: shop", "")]);
-    assert_eq!(arrange(&written, &root_is_own).placed.len(), 1);
+    assert_eq!(arrange(&written, [], &root_is_own).placed.len(), 1);
     let rank = |namespace| Rank {
         phase: Phase::Authn,
         priority: None,
@@ -280,7 +280,7 @@ fn equal_names_in_two_namespaces_tie_to_the_namespace() {
 fn the_first_of_a_name_is_meant() {
     let one = resources(&[("name: a", "priority: 1")]);
     let two = resources(&[("name: a", "priority: 2"), ("name: b", "")]);
-    let arrangement = arrange(one.iter().chain(&two), &workload());
+    let arrangement = arrange(one.iter().chain(&two), [], &workload());
     let placed: Vec<_> = arrangement.placed.iter().map(|p| p.resource).collect();
     assert_eq!(placed, [&one[0], &two[1]]);
     assert_eq!(
@@ -290,4 +290,23 @@ fn the_first_of_a_name_is_meant() {
             why: SecondOfName
         }]
     );
+}
+
+#[test]
+fn what_a_route_adds_is_placed_by_the_same_rules() {
+    let own = resources(&[("name: a", "priority: 2"), ("name: b", "priority: 1")]);
+    // Neither namespace nor selector matter, and it comes before one of its name.
+    let added = resources(&[
+        (
+            "name: c, namespace: other",
+            "priority: 2, selector: {matchLabels: {app: api}}",
+        ),
+        ("name: b", "priority: 3"),
+        ("name: d", "match: [{mode: SERVER}]"),
+    ]);
+    let arrangement = arrange(&own, &added, &workload());
+    let placed: Vec<_> = arrangement.placed.iter().map(|p| p.resource).collect();
+    assert_eq!(placed, [&added[1], &own[0], &added[0]]);
+    let left: Vec<_> = arrangement.left_out.iter().map(|l| &l.why).collect();
+    assert_eq!(left, [&Direction(WorkloadType::Gateway), &SecondOfName]);
 }

@@ -19,6 +19,7 @@ use super::defaults;
 use super::document::{Mark, Node};
 use super::fields::{ANY_KIND, TRAFFIC_EXTENSION_KIND, WASM_PLUGIN_KIND};
 use super::order::Rank;
+use super::problem::Position;
 use super::report::Report;
 use super::settings::WorkloadType;
 use super::shape::Choices;
@@ -48,6 +49,8 @@ pub(super) static VERSIONS: Choices<()> = Choices(&[("extensions.istio.io/v1alph
 /// A resource that keeps all rules.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Resource {
+    kind: Kind,
+    position: Position,
     metadata: Metadata,
     place: Place,
     module: Module,
@@ -57,6 +60,20 @@ impl Resource {
     /// `<namespace>/<name>`.
     pub fn resource(&self) -> String {
         format!("{}/{}", self.namespace(), self.name())
+    }
+
+    /// Where it is written. Without a file, that is the text that Envoy handed over.
+    pub fn position(&self) -> &Position {
+        &self.position
+    }
+
+    /// As messages name it.
+    pub(super) fn title(&self) -> String {
+        let kind = match self.kind {
+            Kind::WasmPlugin => WASM_PLUGIN.0,
+            Kind::TrafficExtension => TRAFFIC_EXTENSION.0,
+        };
+        format!("{kind} {:?}", self.resource())
     }
 
     /// `metadata.namespace`, or what holds where it is not written.
@@ -239,6 +256,8 @@ fn whole(node: &Node, namespace: &str, report: &mut Report) -> Option<Resource> 
     let (metadata, spec) = (metadata?, spec?);
     exclusions(&metadata.extensions, &spec, report);
     Some(Resource {
+        kind,
+        position: report.position(node.mark),
         metadata,
         place: spec.place,
         module: spec.module.module,

@@ -154,3 +154,55 @@ fn wrong_metadata() {
         assert!(told.contains(message), "{told}");
     }
 }
+
+#[test]
+fn routes_as_envoy_has_them() {
+    let text = r#"
+match: {prefix: /}
+route: {cluster: upstream}
+metadata:
+  filter_metadata:
+    envoy.lb: {canary: true}
+    wasmplugin:
+      shop/a: "false"
+      shop/b: "{pluginConfig: {x: 1}}"
+      shop/c: |
+        apiVersion: extensions.istio.io/v1alpha1
+        kind: WasmPlugin
+        metadata: {name: c}
+        spec: {url: "file:///c.wasm"}
+typed_per_filter_config:
+  envoy.filters.http.cors: {"@type": x}
+  wasmplugin:
+    "@type": type.googleapis.com/envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilterPerRoute
+    filter_config:
+      "@type": type.googleapis.com/google.protobuf.Struct
+      value: {plugins: {shop/b: {enabled: true}}}
+"#;
+    let route = route(text.as_bytes()).unwrap();
+    let wanted = [
+        ("shop/a", changed(Some(false), None)),
+        // The filter configuration wins.
+        ("shop/b", changed(Some(true), None)),
+    ];
+    let wanted = wanted.map(|(name, change)| (name.to_owned(), change));
+    assert_eq!(route.changes, Changes::from(wanted));
+    let added: Vec<_> = route.added.iter().map(Resource::resource).collect();
+    assert_eq!(added, ["shop/c"]);
+    for (text, changes) in [
+        ("{plugins: {shop/a: {enabled: true}}}", 1),
+        ("{shop/a: true, shop/b: false}", 2),
+        ("", 0),
+    ] {
+        assert_eq!(
+            super::route(text.as_bytes()).unwrap().changes.len(),
+            changes
+        );
+    }
+    assert_eq!(
+        told(super::route(b"{a: true, shop/b: x}")),
+        "route: \"a\": the key must be a resource, <namespace>/<name> (at 1:2)\n\
+         route: \"shop/b\": must be true, false, {pluginConfig: {…}}, or a WasmPlugin or \
+         TrafficExtension (at 1:11)"
+    );
+}
