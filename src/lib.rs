@@ -12,7 +12,7 @@
 //! | part | what it knows | may import |
 //! |---|---|---|
 //! | [`plugin`] | what users write, and the checked plan made of it | |
-//! | [`source`] | where modules come from; bytes with a checked digest | `plugin` |
+//! | [`source`] | where modules come from; bytes with a checked digest | `plugin`, `telemetry` |
 //! | [`vm`] | wasmtime's engine, deadlines, limits; no Proxy-Wasm | |
 //! | [`cache`] | compiled code, once a process | `vm` |
 //! | [`proxy_wasm`] | the ABI: guests, instances, hostcalls, the [`Host`](proxy_wasm::Host) traits | `vm` |

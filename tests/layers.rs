@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 /// Layer, and the layers it may import.
 const IMPORTS: &[(&str, &[&str])] = &[
     ("plugin", &[]),
-    ("source", &["plugin"]),
+    ("source", &["plugin", "telemetry"]),
     ("vm", &[]),
     ("telemetry", &[]),
     ("cache", &["vm"]),

@@ -2,14 +2,15 @@
 
 use std::env;
 use std::sync::Arc;
+use std::time::Duration;
 
 use thiserror::Error;
 
 use super::Process;
-use crate::cache::{Compiled, Origin};
-use crate::plugin::{EnvValue, PluginSpec};
+use crate::cache::{self, Compiled};
+use crate::plugin::{EnvValue, FetchSettings, ModuleUrl, PluginSpec};
 use crate::proxy_wasm::{Address, Caps, Guest, Instance, LinkError, Plugin, StartError};
-use crate::source::{self, Digest, FetchError};
+use crate::source::{Digest, FetchError, Lease, Origin, Request};
 use crate::telemetry::Level;
 use crate::vm::{CompileError, InstanceLimits};
 
@@ -30,6 +31,18 @@ pub enum LoadError {
     Start(#[from] StartError),
 }
 
+impl LoadError {
+    /// How long to leave it at least before the next attempt to load `spec`.
+    pub(super) fn retry_after(&self, spec: &PluginSpec) -> Duration {
+        match (self, &spec.url) {
+            // To look at a file again costs nobody anything.
+            (_, ModuleUrl::File(_)) => Duration::ZERO,
+            (Self::Fetch(error), _) => error.retry_after(),
+            (Self::Compile(_) | Self::Link(_) | Self::Start(_), _) => Duration::ZERO,
+        }
+    }
+}
+
 /// A plugin whose instances can be started.
 #[derive(Debug)]
 pub(super) struct Loaded {
@@ -39,21 +52,31 @@ pub(super) struct Loaded {
     caps: Caps,
     /// Keeps the code for those who want the same module later.
     _compiled: Arc<Compiled>,
+    /// Keeps the module in the store.
+    _lease: Option<Arc<Lease>>,
 }
 
 /// Fetches, compiles and links the module of `spec`. Blocks.
 pub(super) fn load(
     process: &Process,
     spec: &PluginSpec,
-    max_module_bytes: u64,
+    fetch: &FetchSettings,
 ) -> Result<Loaded, LoadError> {
-    let fetched = source::fetch(spec, max_module_bytes)?;
+    let fetched = process.fetcher.fetch(&Request::from(spec), fetch)?;
+    if let Origin::LastGood(error) = fetched.origin() {
+        let line = format!(
+            "plugin {}: {error}; it goes on with the module {} that was fetched before",
+            spec.resource(),
+            fetched.digest()
+        );
+        process.log.write(Level::Warn, line.as_bytes());
+    }
     let digest = fetched.digest();
     let (compiled, origin) =
         process
             .modules
             .get(&process.engine, digest.bytes(), fetched.bytes())?;
-    if let Origin::Compiled(took) = origin {
+    if let cache::Origin::Compiled(took) = origin {
         let line = format!(
             "compiled {digest} ({} bytes) in {} ms",
             fetched.bytes().len(),
@@ -76,6 +99,7 @@ pub(super) fn load(
             },
         },
         _compiled: compiled,
+        _lease: fetched.lease(),
     })
 }
 

@@ -27,6 +27,7 @@ pub use threads::{Letter, Task, Threads};
 use crate::cache::Modules;
 use crate::plugin::Plan;
 use crate::proxy_wasm::{Address, LinkError, Metrics, Runtime, SharedData, SharedQueues, property};
+use crate::source::Fetcher;
 use crate::telemetry::Log;
 use crate::vm::{CompileError, Engine};
 use jobs::Jobs;
@@ -42,6 +43,7 @@ pub struct Process {
     engine: Arc<Engine>,
     runtime: Runtime,
     modules: Modules,
+    fetcher: Fetcher,
     shared_data: SharedData,
     shared_queues: Arc<SharedQueues>,
     metrics: Metrics,
@@ -86,6 +88,7 @@ impl Process {
             runtime: Runtime::new(&engine)?,
             engine: Arc::new(engine),
             modules: Modules::default(),
+            fetcher: Fetcher::new(Arc::clone(&log)),
             shared_data: SharedData::default(),
             shared_queues: Arc::default(),
             metrics: Metrics::default(),

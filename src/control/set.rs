@@ -52,8 +52,8 @@ impl PluginSet {
     }
 
     fn new(process: &Arc<Process>, plan: &Plan, workers: u32) -> Self {
-        let max_bytes = plan.fetch.max_module_bytes;
-        let runner = |spec: &_| Runner::new(process, Clone::clone(spec), max_bytes, workers);
+        let fetch = Arc::new(plan.fetch.clone());
+        let runner = |spec: &_| Runner::new(process, Clone::clone(spec), &fetch, workers);
         let runners: Vec<_> = plan.plugins.iter().map(runner).collect();
         Self {
             first_load: Arc::new(FirstLoad {

@@ -1,9 +1,19 @@
 //! `spec.url`.
 
+use std::str::FromStr;
+
 use super::spec::ModuleUrl;
 
 /// The schemes a module can come by, for messages.
 const SCHEMES: &str = "oci://, file://, http:// or https://";
+
+impl FromStr for ModuleUrl {
+    type Err = String;
+
+    fn from_str(url: &str) -> Result<Self, String> {
+        parse(url)
+    }
+}
 
 /// Reads a module's URL. A URL without `://` is an OCI reference, also when it names a port
 /// (`registry:5000/plugin:1`), which Istio takes for a scheme and refuses.

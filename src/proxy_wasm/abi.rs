@@ -35,6 +35,15 @@ impl AbiVersion {
     /// Every version, oldest first.
     pub const ALL: [Self; 3] = [Self::V0_1_0, Self::V0_2_0, Self::V0_2_1];
 
+    /// As people write it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::V0_1_0 => "0.1.0",
+            Self::V0_2_0 => "0.2.0",
+            Self::V0_2_1 => "0.2.1",
+        }
+    }
+
     /// Reads the version off a module's exports. Where a module names several, the first in the
     /// order of its export section counts, as in Envoy.
     pub fn detect(wasm: &[u8]) -> Result<Self, AbiError> {

@@ -7,6 +7,7 @@ use super::abi::{AbiError, AbiVersion};
 use super::host::Direction;
 use super::instance::Event;
 use super::linker::link;
+use super::missing::missing;
 use super::state::State;
 use crate::vm::Engine;
 
@@ -26,6 +27,21 @@ impl Runtime {
         Ok(Self {
             linkers: [a?, b?, c?],
         })
+    }
+
+    /// What `wasm` imports and a plugin of version `abi` cannot have, with the reason: all of it,
+    /// where [`Self::plugin`] stops at the first.
+    pub fn missing(
+        &self,
+        engine: &Engine,
+        abi: AbiVersion,
+        wasm: &[u8],
+    ) -> Result<Vec<String>, LinkError> {
+        let linker = self.linkers.iter().find(|(version, _)| *version == abi);
+        let Some((_, linker)) = linker else {
+            return Err(AbiError::Missing.into());
+        };
+        missing(linker, engine, wasm)
     }
 
     /// Checks that `module`, compiled from `wasm`, is a plugin and that we have all that it

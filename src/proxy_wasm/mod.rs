@@ -23,6 +23,7 @@ mod linker;
 mod memory;
 mod message;
 mod metrics;
+mod missing;
 mod pairs;
 pub mod peers;
 pub mod property;

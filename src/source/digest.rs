@@ -1,10 +1,9 @@
-//! Digests, and bytes whose digest and header were checked.
+//! Digests.
 
 use std::fmt;
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
-
-use super::FetchError;
 
 /// A SHA-256 digest; shown as 64 lower-case hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -14,6 +13,29 @@ impl Digest {
     /// The digest of `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
+    }
+
+    /// Reads 64 lower-case hex digits.
+    pub fn parse(hex: &str) -> Option<Self> {
+        let digit = |byte: u8| match byte {
+            b'0'..=b'9' => Some(byte - b'0'),
+            b'a'..=b'f' => Some(byte - b'a' + 10),
+            _ => None,
+        };
+        let mut bytes = [0; 32];
+        let (pairs, rest) = hex.as_bytes().as_chunks::<2>();
+        if pairs.len() != bytes.len() || !rest.is_empty() {
+            return None;
+        }
+        for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
+            *byte = digit(*high)? << 4 | digit(*low)?;
+        }
+        Some(Self(bytes))
+    }
+
+    /// Reads `sha256:` and 64 lower-case hex digits, as OCI writes it.
+    pub fn of_oci(text: &str) -> Option<Self> {
+        Self::parse(text.strip_prefix("sha256:")?)
     }
 
     /// Its bytes.
@@ -34,49 +56,16 @@ impl fmt::Debug for Digest {
     }
 }
 
-/// The bytes of a module. Only the checks of this module make one, so whoever holds it need
-/// not ask whether they ran.
-#[derive(Debug)]
-pub struct Fetched {
-    bytes: Vec<u8>,
-    digest: Digest,
+impl Serialize for Digest {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
 }
 
-impl Fetched {
-    /// Checks the digest first: a wrong file's other faults are not worth telling.
-    pub(super) fn check(bytes: Vec<u8>, want: Option<&str>) -> Result<Self, FetchError> {
-        let digest = Digest::of(&bytes);
-        if let Some(want) = want
-            && want != digest.to_string()
-        {
-            return Err(FetchError::Digest {
-                want: want.to_owned(),
-                got: digest,
-            });
-        }
-        match bytes.get(..8) {
-            None => return Err(FetchError::NotWasm("shorter than a module's header")),
-            Some(header) if !header.starts_with(b"\0asm") => {
-                return Err(FetchError::NotWasm("it does not start with \\0asm"));
-            }
-            Some(header) if !header.ends_with(&[1, 0, 0, 0]) => {
-                return Err(FetchError::NotWasm(
-                    "its version is not 1 (a component is no Proxy-Wasm plugin)",
-                ));
-            }
-            Some(_) => {}
-        }
-        Ok(Self { bytes, digest })
-    }
-
-    /// The module.
-    pub fn bytes(&self) -> &[u8] {
-        &self.bytes
-    }
-
-    /// Its digest.
-    pub const fn digest(&self) -> Digest {
-        self.digest
+impl<'de> Deserialize<'de> for Digest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse(&text).ok_or_else(|| serde::de::Error::custom("not a SHA-256 digest"))
     }
 }
 
@@ -84,25 +73,14 @@ impl Fetched {
 mod tests {
     use super::*;
 
-    const EMPTY: &[u8] = b"\0asm\x01\0\0\0";
-
     #[test]
-    fn a_right_digest_passes_and_a_wrong_one_prints_both() {
-        let digest = Digest::of(EMPTY).to_string();
-        assert!(Fetched::check(EMPTY.to_vec(), Some(&digest)).is_ok());
-        let error = Fetched::check(EMPTY.to_vec(), Some(&"0".repeat(64))).unwrap_err();
-        assert!(error.to_string().contains(&digest) && error.to_string().contains("0000"));
-    }
-
-    #[test]
-    fn what_is_no_module_is_refused_by_reason() {
-        for (bytes, reason) in [
-            (&b""[..], "shorter"),
-            (b"<html></html>", "\\0asm"),
-            (b"\0asm\x0d\0\x01\0", "component"),
-        ] {
-            let error = Fetched::check(bytes.to_vec(), None).unwrap_err();
-            assert!(error.to_string().contains(reason), "{error}");
+    fn what_is_shown_can_be_read() {
+        let digest = Digest::of(b"x");
+        assert_eq!(Digest::parse(&digest.to_string()), Some(digest));
+        assert_eq!(Digest::of_oci(&format!("sha256:{digest}")), Some(digest));
+        let long = digest.to_string() + "0";
+        for wrong in ["", "0", &long, &long[2..], &"G".repeat(64), &"A".repeat(64)] {
+            assert_eq!(Digest::parse(wrong), None, "{wrong}");
         }
     }
 }

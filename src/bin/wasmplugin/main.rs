@@ -4,7 +4,10 @@
 
 mod config;
 mod explain;
+mod fetching;
 mod files;
+mod inspect;
+mod pull;
 mod validate;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -24,6 +27,8 @@ enum Command {
     Validate(validate::Args),
     Explain(explain::Args),
     Config(config::Args),
+    Pull(pull::Args),
+    Inspect(inspect::Args),
 }
 
 /// How data is printed.
@@ -50,6 +55,8 @@ fn main() -> ExitCode {
         Command::Validate(args) => validate::run(&args, &mut out),
         Command::Explain(args) => explain::run(&args, &mut out),
         Command::Config(args) => config::run(&args, &mut out),
+        Command::Pull(args) => pull::run(&args, &mut out),
+        Command::Inspect(args) => inspect::run(&args, &mut out),
     };
     match result {
         Ok(Outcome::Good) => ExitCode::SUCCESS,

@@ -22,8 +22,9 @@ use super::Process;
 use super::backoff::backoff;
 use super::load::{self, LoadError, Loaded};
 use crate::chain::Outage;
-use crate::plugin::{FailStrategy, PluginSpec};
+use crate::plugin::{FailStrategy, FetchSettings, PluginSpec};
 use crate::proxy_wasm::{Address, Failure, Instance, StartError};
+use crate::source::Request;
 use crate::telemetry::Level;
 
 /// An instance that has lived this long starts its count of failures anew.
@@ -36,7 +37,7 @@ pub(super) struct Runner {
     number: u64,
     process: Arc<Process>,
     spec: PluginSpec,
-    max_module_bytes: u64,
+    fetch: Arc<FetchSettings>,
     slots: Box<[Mutex<Slot>]>,
     loaded: OnceLock<Loaded>,
     /// What was reported last, so that only news are told.
@@ -59,7 +60,7 @@ impl Runner {
     pub(super) fn new(
         process: &Arc<Process>,
         spec: PluginSpec,
-        max_module_bytes: u64,
+        fetch: &Arc<FetchSettings>,
         workers: u32,
     ) -> Arc<Self> {
         let runner = Arc::new_cyclic(|me| Self {
@@ -67,7 +68,7 @@ impl Runner {
             number: process.next_number(),
             process: Arc::clone(process),
             spec,
-            max_module_bytes,
+            fetch: Arc::clone(fetch),
             slots: (0..workers).map(|_| Mutex::default()).collect(),
             loaded: OnceLock::new(),
             last_error: Mutex::default(),
@@ -84,7 +85,7 @@ impl Runner {
     /// Loads the module and starts an instance for each worker. Blocks.
     pub(super) fn load(&self) -> Result<(), LoadError> {
         let begin = Instant::now();
-        let loaded = load::load(&self.process, &self.spec, self.max_module_bytes)?;
+        let loaded = load::load(&self.process, &self.spec, &self.fetch)?;
         // All or none: a plugin that runs on some workers only would confuse everybody.
         let workers = (0..).zip(&self.slots);
         let instances = workers.map(|(worker, slot)| {
@@ -99,7 +100,7 @@ impl Runner {
             "plugin {}: ready: {} from {}, {} instances in {} ms",
             self.spec.resource(),
             loaded.digest,
-            self.spec.url,
+            Request::from(&self.spec).shown(),
             self.slots.len(),
             begin.elapsed().as_millis()
         );
@@ -113,7 +114,7 @@ impl Runner {
     /// Loads, and again later if that fails, as long as anybody uses the plugin.
     pub(super) fn load_until_ready(&self, attempt: u32) {
         let Err(error) = self.load() else { return };
-        let wait = backoff(attempt);
+        let wait = backoff(attempt).max(error.retry_after(&self.spec));
         self.tell(&format!("cannot run: {error}"), wait);
         let me = Weak::clone(&self.me);
         self.process.jobs.run_in(wait, move || {

@@ -1,0 +1,353 @@
+//! The way of a module into the process: store, server, store again.
+//!
+//! Whether an earlier fetch will do is decided here, by Istio's rules: `IfNotPresent` never asks
+//! again for a URL that the store knows, `Always` asks whenever [`Fetcher::fetch`] is called, which
+//! is at start and when a resource changed. A reference by digest cannot change, so that nobody
+//! need ask. When `Always` meets a registry that is away, the last module goes on being used; when
+//! the registry answers that it does not give it any more, that answer counts.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::digest::Digest;
+use super::fetched::{Fetched, Origin};
+use super::flight::Flights;
+use super::label::{Label, Stats};
+use super::net::session::Session;
+use super::oci::image::Resolved;
+use super::oci::reference::Reference;
+use super::oci::repository::Repository;
+use super::progress::Progress;
+use super::request::Request;
+use super::store::{Entry, Store, Stored};
+use super::{FetchError, file, http};
+use crate::plugin::{FetchSettings, ModuleUrl, PullPolicy};
+use crate::telemetry::Log;
+
+/// Fetches modules; one for the process. Every call blocks the thread that makes it.
+pub struct Fetcher {
+    stats: Arc<Stats>,
+    log: Arc<dyn Log>,
+    progress: Option<Arc<dyn Progress>>,
+    /// By `cacheDir`.
+    stores: Mutex<HashMap<Option<String>, Arc<Store>>>,
+    flights: Flights<Result<Fetched, FetchError>>,
+}
+
+/// Whether what is there will do.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Freshness {
+    /// As the request says.
+    Policy,
+    /// No.
+    Anew,
+}
+
+impl Fetcher {
+    /// A fetcher that has done nothing yet.
+    pub fn new(log: Arc<dyn Log>) -> Self {
+        Self {
+            stats: Arc::default(),
+            log,
+            progress: None,
+            stores: Mutex::default(),
+            flights: Flights::default(),
+        }
+    }
+
+    /// Tells `progress` of downloads.
+    #[must_use]
+    pub fn with_progress(mut self, progress: Arc<dyn Progress>) -> Self {
+        self.progress = Some(progress);
+        self
+    }
+
+    /// What was done so far.
+    pub const fn stats(&self) -> &Arc<Stats> {
+        &self.stats
+    }
+
+    /// The module that `request` wants, from the store or from where it comes from, in
+    /// `fetch.attempts` attempts within `fetch.timeout`. Who asks for the same at the same time
+    /// gets the same answer.
+    pub fn fetch(
+        &self,
+        request: &Request,
+        settings: &FetchSettings,
+    ) -> Result<Fetched, FetchError> {
+        self.shared(request, settings, Freshness::Policy)
+    }
+
+    /// As [`Self::fetch`], but asks again whatever the pull policy is. The digest tells whether
+    /// there is something new.
+    pub fn refresh(
+        &self,
+        request: &Request,
+        settings: &FetchSettings,
+    ) -> Result<Fetched, FetchError> {
+        self.shared(request, settings, Freshness::Anew)
+    }
+
+    /// The repository of `request`'s image, to ask for what belongs to it. Fails for what is no
+    /// image.
+    pub fn repository(
+        &self,
+        request: &Request,
+        settings: &FetchSettings,
+    ) -> Result<Repository, FetchError> {
+        match &request.url {
+            ModuleUrl::Oci(reference) => {
+                let reference = Reference::parse(reference)?;
+                let secret = request.pull_secret.as_ref();
+                let credentials = reference.credentials(secret, settings.secrets_dir.as_deref())?;
+                let session = self.session(settings)?;
+                Ok(Repository::new(session, reference, credentials))
+            }
+            _ => Err(FetchError::Url {
+                url: request.shown(),
+                reason: "not in a registry".to_owned(),
+            }),
+        }
+    }
+
+    fn shared(
+        &self,
+        request: &Request,
+        settings: &FetchSettings,
+        freshness: Freshness,
+    ) -> Result<Fetched, FetchError> {
+        if let ModuleUrl::File(path) = &request.url {
+            return self.counted(self.file(path, request, settings));
+        }
+        let fresh = freshness == Freshness::Anew;
+        let flight = Digest::of(format!("{request:?} {settings:?} {fresh}").as_bytes());
+        self.flights
+            .join(flight, || self.remote(request, settings, freshness))
+    }
+
+    fn file(
+        &self,
+        path: &str,
+        request: &Request,
+        settings: &FetchSettings,
+    ) -> Result<Fetched, FetchError> {
+        let bytes = file::read(path, settings)?;
+        Fetched::check(bytes, request.sha256.as_deref(), "the file's content")
+    }
+
+    fn counted(&self, result: Result<Fetched, FetchError>) -> Result<Fetched, FetchError> {
+        self.stats.attempt(match &result {
+            Ok(_) => Label::Success,
+            Err(error) => error.label(),
+        });
+        result
+    }
+
+    fn remote(
+        &self,
+        request: &Request,
+        settings: &FetchSettings,
+        freshness: Freshness,
+    ) -> Result<Fetched, FetchError> {
+        let fetch = Fetch {
+            fetcher: self,
+            store: self.store(settings.cache_dir.as_deref()),
+            key: request.key(),
+            request,
+            settings,
+        };
+        let result = fetch.run(freshness);
+        fetch.store.tidy();
+        result
+    }
+
+    fn session(&self, settings: &FetchSettings) -> Result<Session, FetchError> {
+        Session::start(settings, &self.stats, self.progress.clone())
+    }
+
+    fn store(&self, cache_dir: Option<&str>) -> Arc<Store> {
+        let mut stores = self.stores.lock();
+        let open = || Arc::new(Store::open(cache_dir, Arc::clone(&self.log)));
+        Arc::clone(
+            stores
+                .entry(cache_dir.map(str::to_owned))
+                .or_insert_with(open),
+        )
+    }
+}
+
+impl std::fmt::Debug for Fetcher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Fetcher").finish_non_exhaustive()
+    }
+}
+
+/// One fetch over the network, or instead of it.
+struct Fetch<'a> {
+    fetcher: &'a Fetcher,
+    store: Arc<Store>,
+    key: Digest,
+    request: &'a Request,
+    settings: &'a FetchSettings,
+}
+
+/// What an attempt at an image found.
+enum Pulled {
+    /// The store has it: its registry says that nothing has changed.
+    Known(Entry, Stored),
+    New(Vec<u8>, super::oci::Image),
+}
+
+impl Fetch<'_> {
+    fn run(&self, freshness: Freshness) -> Result<Fetched, FetchError> {
+        let stats = &self.fetcher.stats;
+        let may_be_old = freshness == Freshness::Policy && self.may_be_old();
+        if may_be_old && let Some(found) = self.stored() {
+            stats.cache_hit();
+            return self.of_store(found, Origin::Store);
+        }
+        // Whoever else is at it, in another process, will be done soon.
+        let _lock = self.store.lock(self.key, self.settings.timeout);
+        if may_be_old && let Some(found) = self.stored() {
+            stats.cache_hit();
+            return self.of_store(found, Origin::Store);
+        }
+        let result = match &self.request.url {
+            ModuleUrl::Oci(_) => self.image(),
+            ModuleUrl::Http(url) => self.http(url),
+            ModuleUrl::File(path) => self.fetcher.file(path, self.request, self.settings),
+        };
+        match result {
+            Err(error) if error.is_transient() => match self.stored() {
+                Some(found) => {
+                    stats.cache_hit();
+                    self.of_store(found, Origin::LastGood(Arc::new(error)))
+                }
+                None => Err(error),
+            },
+            result => result,
+        }
+    }
+
+    /// Whether the store's answer is as good as the registry's.
+    fn may_be_old(&self) -> bool {
+        let is_fixed = match &self.request.url {
+            ModuleUrl::Oci(reference) => reference.contains("@sha256:"),
+            _ => false,
+        };
+        is_fixed || self.request.pull_policy == PullPolicy::IfNotPresent
+    }
+
+    /// What the store has for this request, if it is what is wanted.
+    fn stored(&self) -> Option<(Entry, Stored)> {
+        let entry = self.store.find(self.key)?;
+        if !entry.is(self.request.sha256.as_deref()) {
+            return None;
+        }
+        let stored = self.load(&entry)?;
+        Some((entry, stored))
+    }
+
+    fn load(&self, entry: &Entry) -> Option<Stored> {
+        self.store
+            .load(entry.module, self.settings.max_module_bytes)
+    }
+
+    fn of_store(
+        &self,
+        (entry, stored): (Entry, Stored),
+        origin: Origin,
+    ) -> Result<Fetched, FetchError> {
+        Ok(Fetched::check_shared(stored.bytes, entry.module)?
+            .with_image(entry.image)
+            .with_origin(origin)
+            .with_lease(stored.lease))
+    }
+
+    /// The settings, with little patience where there is a module to go on with: requests may
+    /// be waiting for this.
+    fn patience(&self) -> FetchSettings {
+        let mut settings = self.settings.clone();
+        if self.stored().is_some() {
+            settings.attempts = 1;
+            settings.timeout /= 3;
+        }
+        settings
+    }
+
+    fn http(&self, url: &str) -> Result<Fetched, FetchError> {
+        self.fetcher.stats.cache_miss();
+        let session = self.fetcher.session(&self.patience())?;
+        let shown = self.request.shown();
+        let max = self.settings.max_module_bytes;
+        let want = self.request.sha256.as_deref();
+        let fetched = session.persist(&shown, async || {
+            let bytes = http::fetch(session.client(), url, max).await?;
+            Fetched::check(bytes, want, "the module at that URL, unpacked,")
+        })?;
+        Ok(self.keep(fetched, &[self.key]))
+    }
+
+    fn image(&self) -> Result<Fetched, FetchError> {
+        let repository = self.fetcher.repository(self.request, &self.patience());
+        // Where the secret is gone, the registry was not even asked.
+        let repository =
+            repository.inspect_err(|error| self.fetcher.stats.attempt(error.label()))?;
+        let want = self.request.sha256.as_deref();
+        let pulled = repository.persist(async |api| {
+            // A HEAD costs nothing; registries count what is pulled.
+            if let Some((entry, stored)) = self.stored()
+                && let Some(image) = &entry.image
+                && let Some(now) = api.digest(&api.reference().wanted()).await?
+                && now == image.index.unwrap_or(image.manifest)
+            {
+                return Ok(Pulled::Known(entry, stored));
+            }
+            let resolved = Resolved::ask(api).await?;
+            // Before anything large is fetched.
+            resolved.check(want)?;
+            let known = self.store.find(manifest_key(resolved.manifest()));
+            if let Some(mut entry) = known
+                && let Some(image) = &mut entry.image
+                && image.manifest == resolved.manifest()
+            {
+                image.index = resolved.index();
+                if let Some(stored) = self.load(&entry) {
+                    return Ok(Pulled::Known(entry, stored));
+                }
+            }
+            let (bytes, image) = resolved.pull(api).await?;
+            // Checked here, so that the attempt counts as what it was.
+            Fetched::check_header(&bytes)?;
+            Ok(Pulled::New(bytes, image))
+        })?;
+        match pulled {
+            Pulled::Known(mut entry, stored) => {
+                self.fetcher.stats.cache_hit();
+                entry.url = self.request.shown();
+                self.store.note(self.key, &entry);
+                self.of_store((entry, stored), Origin::Store)
+            }
+            Pulled::New(bytes, image) => {
+                self.fetcher.stats.cache_miss();
+                let keys = [self.key, manifest_key(image.manifest)];
+                let fetched = Fetched::check(bytes, None, "")?.with_image(Some(image));
+                Ok(self.keep(fetched, &keys))
+            }
+        }
+    }
+
+    fn keep(&self, fetched: Fetched, keys: &[Digest]) -> Fetched {
+        let (module, image) = (fetched.digest(), fetched.image().cloned());
+        let entry = Entry::new(self.request.shown(), module, image);
+        let lease = self.store.keep(keys, &entry, fetched.shared_bytes());
+        fetched.with_lease(lease)
+    }
+}
+
+/// The place in the index of an image's manifest, whatever it is called and wherever it is.
+fn manifest_key(manifest: Digest) -> Digest {
+    Digest::of(format!("manifest {manifest}").as_bytes())
+}

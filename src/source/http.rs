@@ -1,0 +1,66 @@
+//! `http://` and `https://`: the body, taken out of what it is packed in.
+
+use reqwest::{Method, Url};
+
+use super::net::client::{Ask, Client};
+use super::{FetchError, unbox};
+
+/// What sets the size of a body.
+const LIMIT_NAME: &str = "fetch.maxModuleBytes";
+
+/// Fetches and unpacks the module at `url`.
+pub(super) async fn fetch(
+    client: &Client,
+    url: &str,
+    max_bytes: u64,
+) -> Result<Vec<u8>, FetchError> {
+    let what = without_secrets(url);
+    let parsed = Url::parse(url).map_err(|error| FetchError::Url {
+        url: what.clone(),
+        reason: error.to_string(),
+    })?;
+    let ask = Ask {
+        method: Method::GET,
+        // User information becomes the header of basic authentication, for the first hop.
+        url: parsed,
+        what: &what,
+        accept: "application/wasm, */*",
+        authorization: None,
+        form: None,
+        limit: (max_bytes, LIMIT_NAME),
+        shown: true,
+    };
+    let answer = client.send(ask).await?.success(&what)?;
+    unbox::module(answer.body, &what, max_bytes)
+}
+
+/// `url` as messages may show it: without user information, query and fragment, which is where
+/// people put secrets.
+pub(super) fn without_secrets(url: &str) -> String {
+    let Ok(mut url) = Url::parse(url) else {
+        return url.split(['?', '#']).next().unwrap_or_default().to_owned();
+    };
+    let has_query = url.query().is_some();
+    // Only URLs without a host cannot lose these.
+    let _cannot_be = url.set_username("").and_then(|()| url.set_password(None));
+    url.set_query(None);
+    url.set_fragment(None);
+    let dots = if has_query { "?…" } else { "" };
+    format!("{url}{dots}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_show_no_secrets() {
+        for (url, shown) in [
+            ("https://u:p@x/a.wasm", "https://x/a.wasm"),
+            ("https://x/a?token=1#f", "https://x/a?…"),
+            ("https://x:8443/a", "https://x:8443/a"),
+        ] {
+            assert_eq!(without_secrets(url), shown);
+        }
+    }
+}
