@@ -1,38 +1,45 @@
-//! Golden cases: drop a settings document into `tests/cases/valid` or `tests/cases/invalid`, run
-//! with `UPDATE_GOLDEN=1`, read what was written beside it, and you have a test.
+//! Golden cases: drop a document into `tests/cases/valid` or `tests/cases/invalid`, run with
+//! `UPDATE_GOLDEN=1`, read what was written beside it, and you have a test.
 //!
-//! `NAME.yaml` is what a filter entry hands over; its `configFile` is looked up beside it (such
-//! files end in `.settings`). Beside it stands `NAME.plan`, the plan in words, or `NAME.err`,
-//! every problem in its exact words.
+//! - `NAME.k8s.yaml` (or `.k8s.json`) is a file of resources, as written for Kubernetes.
+//! - `NAME.route.yaml` is a route.
+//! - Any other `NAME.yaml` is what a filter entry hands over; its `configFile` is looked up beside
+//!   it (such files end in `.settings`).
+//!
+//! Beside it stands `NAME.plan`, what it means in words, or `NAME.err`, every problem in its exact
+//! words.
 #![allow(
     clippy::expect_used,
     clippy::panic,
     reason = "a test fails by panicking"
 )]
 
+use std::collections::BTreeMap;
 use std::fmt::{Debug, Write as _};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use wasmplugin_host::plugin::route::{self, Route};
 use wasmplugin_host::plugin::{
-    FailStrategy, Phase, Plan, PluginSpec, Problems, PullPolicy, defaults, plan,
+    FailStrategy, Limits, Phase, Plan, PluginSpec, Problems, PullPolicy, ResourceReader, Target,
+    defaults, plan,
 };
 
-/// The fewest cases that must be found, lest an empty folder pass.
-const LEAST: [(&str, usize); 2] = [("valid", 25), ("invalid", 40)];
+/// The fewest cases that must be found, lest a folder lose some.
+const LEAST: usize = 150;
 
 #[test]
 fn valid_documents_make_their_plan() {
-    check("valid", "plan", |result| match result {
-        Ok(plan) => Ok(told(&plan)),
+    check("valid", "plan", |meaning| match meaning {
+        Ok(words) => Ok(words),
         Err(problems) => Err(format!("should be valid:\n{problems}")),
     });
 }
 
 #[test]
 fn invalid_documents_tell_all_problems() {
-    check("invalid", "err", |result| match result {
-        Ok(plan) => Err(format!("should be invalid:\n{}", told(&plan))),
+    check("invalid", "err", |meaning| match meaning {
+        Ok(words) => Err(format!("should be invalid:\n{words}")),
         Err(problems) => Ok(format!("{problems}\n")),
     });
 }
@@ -40,27 +47,15 @@ fn invalid_documents_tell_all_problems() {
 fn check(
     folder: &str,
     extension: &str,
-    rendered: impl Fn(Result<Plan, Problems>) -> Result<String, String>,
+    rendered: impl Fn(Result<String, Problems>) -> Result<String, String>,
 ) {
     let cases = cases(folder);
-    let least = LEAST.iter().find(|(name, _)| *name == folder);
-    let (_, least) = least.expect("a folder");
-    assert!(
-        cases.len() >= *least,
-        "only {} cases in {folder}",
-        cases.len()
-    );
+    let found = cases.len();
+    assert!(found >= LEAST, "only {found} cases in {folder}");
     let mut failures = String::new();
     for case in cases {
-        let directory = case.parent().expect("a directory").to_owned();
-        let read_file = |path: &str| -> io::Result<String> {
-            // The system's own words differ; the cases must not.
-            fs::read_to_string(directory.join(path))
-                .map_err(|_| io::Error::new(io::ErrorKind::NotFound, "no such file"))
-        };
-        let config = fs::read(&case).expect("a readable case");
         let golden = case.with_extension(extension);
-        let outcome = match rendered(plan(&config, &read_file)) {
+        let outcome = match rendered(meaning(&case)) {
             Ok(text) if std::env::var_os("UPDATE_GOLDEN").is_some() => {
                 fs::write(&golden, text).expect("a writable folder");
                 continue;
@@ -89,10 +84,8 @@ fn cases(folder: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).expect("a folder of cases") {
         let path = entry.expect("an entry").path();
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "yaml")
-        {
+        let extension = path.extension().and_then(|extension| extension.to_str());
+        if matches!(extension, Some("yaml" | "json")) {
             found.push(path);
         }
     }
@@ -100,9 +93,77 @@ fn cases(folder: &str) -> Vec<PathBuf> {
     found
 }
 
+/// What a case means, in words.
+fn meaning(case: &Path) -> Result<String, Problems> {
+    let text = fs::read(case).expect("a readable case");
+    let stem = case.file_stem().and_then(|stem| stem.to_str());
+    let stem = stem.expect("a name in UTF-8");
+    if stem.ends_with(".k8s") {
+        resources_in_words(case, &text)
+    } else if stem.ends_with(".route") {
+        route::route(&text).map(|route| route_in_words(&route))
+    } else {
+        plan(&text, &beside(case)).map(|plan| plan_in_words(&plan))
+    }
+}
+
+/// Reads files that stand beside a case.
+fn beside(case: &Path) -> impl Fn(&str) -> io::Result<String> {
+    let folder = case.parent().expect("a folder").to_owned();
+    move |path| {
+        // The system's own words differ; the cases must not.
+        let missing = |_| io::Error::new(io::ErrorKind::NotFound, "no such file");
+        fs::read_to_string(folder.join(path)).map_err(missing)
+    }
+}
+
+/// All resources of a file, whether or not they apply to some workload.
+fn resources_in_words(case: &Path, text: &[u8]) -> Result<String, Problems> {
+    let text = String::from_utf8(text.to_vec()).expect("a case in UTF-8");
+    let file = case.file_name().and_then(|name| name.to_str());
+    let file = file.expect("a name in UTF-8");
+    let (resources, problems) = ResourceReader::default().read(&text, file, "default");
+    if !problems.0.is_empty() {
+        return Err(problems);
+    }
+    let plan = unwritten();
+    let mut told = Told::default();
+    for resource in &resources {
+        plugin_in_words(&plan.spec(resource), &plan.limits, &mut told);
+        told.indented = true;
+        told.changed("selector", resource.selector(), &BTreeMap::new());
+        for target in resource.targets() {
+            told.line("target", &target_in_words(target));
+        }
+        told.indented = false;
+    }
+    Ok(told.text)
+}
+
+fn route_in_words(route: &Route) -> String {
+    let mut told = Told::default();
+    for (resource, change) in &route.changes {
+        let _ = writeln!(told.text, "change {resource}");
+        told.indented = true;
+        told.some("enabled", change.enabled.as_ref());
+        let config = change.config.as_ref();
+        told.some(
+            "config",
+            config.map(|c| String::from_utf8_lossy(c)).as_ref(),
+        );
+        told.indented = false;
+    }
+    let plan = unwritten();
+    for resource in &route.added {
+        plugin_in_words(&plan.spec(resource), &plan.limits, &mut told);
+    }
+    told.text
+}
+
 /// A plan in words. What holds because nothing was written is left out, so that a snapshot shows
 /// what its case is about.
-fn told(plan: &Plan) -> String {
+fn plan_in_words(plan: &Plan) -> String {
+    let unwritten = unwritten();
     let mut told = Told::default();
     let fetch = &plan.fetch;
     let phases = Phase::ALL.into_iter().filter(|p| plan.phases.contains(*p));
@@ -137,8 +198,21 @@ fn told(plan: &Plan) -> String {
         &Vec::new(),
     );
     told.some("file roots", fetch.allow_file_roots.as_ref());
+    let (workload, none) = (&plan.workload, &unwritten.workload);
+    told.changed("namespace", &workload.namespace, &none.namespace);
+    told.changed(
+        "root namespace",
+        &workload.root_namespace,
+        &none.root_namespace,
+    );
+    told.changed("labels", &workload.labels, &none.labels);
+    told.changed("type", &workload.kind, &none.kind);
+    for target in &workload.targets {
+        told.line("stands for", &target_in_words(target));
+    }
+    limits_in_words(&plan.limits, &unwritten.limits, &mut told);
     for plugin in &plan.plugins {
-        plugin_in_words(plugin, &mut told);
+        plugin_in_words(plugin, &plan.limits, &mut told);
     }
     if plan.plugins.is_empty() {
         told.text.push_str("no plugin\n");
@@ -146,8 +220,7 @@ fn told(plan: &Plan) -> String {
     told.text
 }
 
-fn plugin_in_words(plugin: &PluginSpec, told: &mut Told) {
-    let limits = &plugin.limits;
+fn plugin_in_words(plugin: &PluginSpec, limits: &Limits, told: &mut Told) {
     let _ = writeln!(told.text, "plugin {}", plugin.resource());
     told.indented = true;
     told.changed("phase", &plugin.phase, &Phase::Unspecified);
@@ -180,30 +253,36 @@ fn plugin_in_words(plugin: &PluginSpec, told: &mut Told) {
     told.some("ports", plugin.ports.as_ref());
     told.some("log level", plugin.log_level.as_ref());
     told.some("capabilities", plugin.capabilities.as_ref());
-    told.changed(
-        "call deadline",
-        &limits.call_deadline,
-        &defaults::CALL_DEADLINE,
-    );
+    limits_in_words(&plugin.limits, limits, told);
+    told.indented = false;
+}
+
+/// Limits other than those that hold anyway.
+fn limits_in_words(limits: &Limits, held: &Limits, told: &mut Told) {
+    told.changed("call deadline", &limits.call_deadline, &held.call_deadline);
     told.changed(
         "start deadline",
         &limits.start_deadline,
-        &defaults::START_DEADLINE,
+        &held.start_deadline,
     );
-    told.changed("memory", &limits.memory, &defaults::MEMORY);
+    told.changed("memory", &limits.memory, &held.memory);
     told.changed(
         "table elements",
         &limits.table_elements,
-        &defaults::TABLE_ELEMENTS,
+        &held.table_elements,
     );
-    told.some("max body", limits.max_body.as_ref());
-    told.changed(
-        "open callouts",
-        &limits.open_callouts,
-        &defaults::OPEN_CALLOUTS,
-    );
-    told.changed("shared data", &limits.shared_data, &defaults::SHARED_DATA);
-    told.indented = false;
+    told.changed("max body", &limits.max_body, &held.max_body);
+    told.changed("open callouts", &limits.open_callouts, &held.open_callouts);
+    told.changed("shared data", &limits.shared_data, &held.shared_data);
+}
+
+fn target_in_words(target: &Target) -> String {
+    format!("{} {} of {:?}", target.kind, target.name, target.group)
+}
+
+/// What holds where nothing is written.
+fn unwritten() -> Plan {
+    plan(b"", &|_| Err(io::ErrorKind::NotFound.into())).expect("no settings")
 }
 
 #[derive(Default)]

@@ -355,7 +355,7 @@ fn explain_tells_problems() {
     assert_eq!(
         told,
         [
-            "wrong-route.yaml:1:2: route: \"shop/first\": must be true, false, {pluginConfig: {…}}, \
+            "wrong-route.yaml:1:14: route metadata \"shop/first\": must be true, false, {pluginConfig: {…}}, \
              or a WasmPlugin or TrafficExtension",
             "labels:1:1: labels file labels: not a label: lines are key=\"value\"",
             "plugins/wrong.yaml:7:3: WasmPlugin \"shop/wrong\": spec: unknown field \

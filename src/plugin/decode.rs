@@ -344,7 +344,8 @@ impl<'n> Field<'n> {
         };
         let read = match &self.node.value {
             Value::Int(value) => units::duration(&value.to_string()),
-            _ => units::duration(self.text(report)?),
+            Value::Text(text) => units::duration(text),
+            _ => return self.refuse_type(report, "a duration such as 100ms"),
         };
         match read {
             Ok(duration) if range.contains(&duration) => Some(duration),
@@ -365,12 +366,10 @@ impl<'n> Field<'n> {
         let Kind::Size(range) = self.bare() else {
             return self.mistaken("a size");
         };
-        let read = match self.node.value {
-            Value::Text(_) => units::size(self.text(report)?),
-            _ => match self.whole() {
-                Some(value) => units::size(&value.to_string()),
-                None => units::size(self.text(report)?),
-            },
+        let read = match (&self.node.value, self.whole()) {
+            (Value::Text(text), _) => units::size(text),
+            (_, Some(value)) => units::size(&value.to_string()),
+            (_, None) => return self.refuse_type(report, "a size such as 128Mi"),
         };
         match read {
             Ok(size) => self.within(size, range, " bytes", report),

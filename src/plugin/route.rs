@@ -150,18 +150,25 @@ impl Route {
                 report.place(&shown(&entry.name), entry.mark, WANTED_KEY);
                 continue;
             };
-            let inner = match entry.node.text() {
-                Some(text) => one(text.as_bytes(), report),
-                None => Some(entry.node.clone()),
-            };
-            let before = report.len();
-            match inner.and_then(|node| value(&node, namespace, name, report)) {
+            let owner = format!("route metadata {}", shown(&entry.name));
+            let said = report.within(owner, |report| {
+                let before = report.len();
+                let inner = match entry.node.text() {
+                    Some(text) => one(text.as_bytes(), report),
+                    None => Some(entry.node.clone()),
+                };
+                let said = inner.and_then(|node| value(&node, namespace, name, report));
+                if said.is_none() && report.len() == before {
+                    report.text(Source::Inline, Some(entry.node.mark), WANTED_VALUE);
+                }
+                said
+            });
+            match said {
                 Some(MetadataValue::Change(change)) => {
                     self.changes.insert(entry.name.clone(), change);
                 }
                 Some(MetadataValue::Add(resource)) => self.added.push(*resource),
-                None if report.len() > before => {}
-                None => report.place(&shown(&entry.name), entry.mark, WANTED_VALUE),
+                None => {}
             }
         }
     }

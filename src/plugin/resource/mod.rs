@@ -86,13 +86,13 @@ impl Resource {
         &self.metadata.name
     }
 
-    /// Labels that a workload must have.
-    pub(super) fn selector(&self) -> &BTreeMap<String, String> {
+    /// `selector`: labels that a workload must have.
+    pub fn selector(&self) -> &BTreeMap<String, String> {
         &self.place.selector
     }
 
-    /// What it is attached to; if that is anything, the selector is empty.
-    pub(super) fn targets(&self) -> &[Target] {
+    /// `targetRefs`: what it is attached to; if that is anything, the selector is empty.
+    pub fn targets(&self) -> &[Target] {
         &self.place.targets
     }
 

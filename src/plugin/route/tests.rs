@@ -202,7 +202,7 @@ typed_per_filter_config:
     assert_eq!(
         told(super::route(b"{a: true, shop/b: x}")),
         "route: \"a\": the key must be a resource, <namespace>/<name> (at 1:2)\n\
-         route: \"shop/b\": must be true, false, {pluginConfig: {…}}, or a WasmPlugin or \
-         TrafficExtension (at 1:11)"
+         route metadata \"shop/b\": must be true, false, {pluginConfig: {…}}, or a WasmPlugin or \
+         TrafficExtension (at 1:19)"
     );
 }
