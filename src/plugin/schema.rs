@@ -221,3 +221,6 @@ fn annotations() -> Map<String, Value> {
 fn number(value: i128) -> Value {
     i64::try_from(value).map_or(Value::Null, Value::from)
 }
+
+#[cfg(test)]
+mod tests;
