@@ -2,8 +2,8 @@
 //!
 //! Whether an earlier fetch will do is decided here, by Istio's rules: `IfNotPresent` never asks
 //! again for a URL that the store knows, `Always` asks whenever [`Fetcher::fetch`] is called, which
-//! is at start and when a resource changed. A reference by digest cannot change, so that nobody
-//! need ask. When `Always` meets a registry that is away, the last module goes on being used; when
+//! is at start and when a resource changed. What a digest names, in the reference or in `sha256`,
+//! cannot change, so that nobody need ask. When `Always` meets a registry that is away, the last module goes on being used; when
 //! the registry answers that it does not give it any more, that answer counts.
 
 use std::collections::HashMap;
@@ -237,7 +237,9 @@ impl Fetch<'_> {
             ModuleUrl::Oci(reference) => reference.contains("@sha256:"),
             _ => false,
         };
-        is_fixed || self.request.pull_policy == PullPolicy::IfNotPresent
+        is_fixed
+            || self.request.sha256.is_some()
+            || self.request.pull_policy == PullPolicy::IfNotPresent
     }
 
     /// What the store has for this request, if it is what is wanted.
@@ -279,7 +281,7 @@ impl Fetch<'_> {
 
     fn http(&self, url: &str) -> Result<Fetched, FetchError> {
         self.fetcher.stats.cache_miss();
-        let session = self.fetcher.session(&self.patience())?;
+        let session = self.begun(self.fetcher.session(&self.patience()))?;
         let shown = self.request.shown();
         let max = self.settings.max_module_bytes;
         let want = self.request.sha256.as_deref();
@@ -292,9 +294,7 @@ impl Fetch<'_> {
 
     fn image(&self) -> Result<Fetched, FetchError> {
         let repository = self.fetcher.repository(self.request, &self.patience());
-        // Where the secret is gone, the registry was not even asked.
-        let repository =
-            repository.inspect_err(|error| self.fetcher.stats.attempt(error.label()))?;
+        let repository = self.begun(repository)?;
         let want = self.request.sha256.as_deref();
         let pulled = repository.persist(async |api| {
             // A HEAD costs nothing; registries count what is pulled.
@@ -337,6 +337,11 @@ impl Fetch<'_> {
                 Ok(self.keep(fetched, &keys))
             }
         }
+    }
+
+    /// Counts an attempt that failed before anybody was asked, for want of a secret for example.
+    fn begun<T>(&self, result: Result<T, FetchError>) -> Result<T, FetchError> {
+        result.inspect_err(|error| self.fetcher.stats.attempt(error.label()))
     }
 
     fn keep(&self, fetched: Fetched, keys: &[Digest]) -> Fetched {

@@ -102,13 +102,17 @@ impl Guests {
 
 /// A `WasmPlugin` in namespace `default` as an item of `plugins`; `spec` is YAML of further fields.
 pub(crate) fn plugin(name: &str, module: &Path, spec: &str) -> String {
+    plugin_from(name, &format!("file://{}", module.display()), spec)
+}
+
+/// As [`plugin`], with the module at `url`.
+pub(crate) fn plugin_from(name: &str, url: &str, spec: &str) -> String {
     format!(
         "- apiVersion: extensions.istio.io/v1alpha1\n  \
            kind: WasmPlugin\n  \
            metadata: {{ name: {name}, namespace: default }}\n  \
            spec:\n    \
-             url: file://{}\n{}\n",
-        module.display(),
+             url: {url}\n{}\n",
         indent(spec, 4)
     )
 }

@@ -4,10 +4,13 @@
 
 pub(crate) mod bootstrap;
 pub(crate) mod envoy;
+pub(crate) mod faulty;
 pub(crate) mod guests;
 pub(crate) mod http;
+pub(crate) mod images;
 pub(crate) mod load;
 pub(crate) mod module;
+pub(crate) mod registry;
 pub(crate) mod upstream;
 
 use std::net::{Ipv4Addr, TcpListener};

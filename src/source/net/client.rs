@@ -40,6 +40,7 @@ pub(crate) struct Client {
     unverified: Option<reqwest::Client>,
     insecure: Arc<[String]>,
     guard: Guard,
+    silence: Duration,
     progress: Option<Arc<dyn Progress>>,
 }
 
@@ -85,6 +86,7 @@ impl Client {
             unverified,
             insecure: settings.insecure_registries.clone().into(),
             guard,
+            silence,
             progress,
         })
     }
@@ -99,9 +101,8 @@ impl Client {
         let mut client = Self::new(settings, None)?;
         if !inside {
             client.guard = client.guard.public_only();
-            let silence = (settings.timeout / 2).min(SILENCE);
             let tls = tls::verified(settings.ca_file.as_deref())?;
-            client.verified = build(tls, &client.guard, silence)?;
+            client.verified = build(tls, &client.guard, client.silence)?;
             client.unverified = None;
         }
         Ok(client)
@@ -210,8 +211,8 @@ impl Client {
     fn fault(&self, error: &reqwest::Error, ask: &Ask<'_>, got: u64) -> FetchError {
         if error.is_timeout() {
             return FetchError::Timeout {
-                what: format!("{} (silence)", ask.what),
-                limit: SILENCE,
+                what: format!("{}: silence", ask.what),
+                limit: self.silence,
                 last: None,
             };
         }

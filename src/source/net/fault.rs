@@ -5,7 +5,7 @@ use std::io;
 
 use reqwest::Url;
 
-use super::guard::{Blocked, Unresolved, cause};
+use super::guard::{Blocked, Unresolved};
 use crate::source::FetchError;
 
 /// The fault behind `error`, which happened while `what` was asked for at `url` and after `got`
@@ -60,23 +60,42 @@ pub(super) fn authority(url: &Url) -> String {
     }
 }
 
+/// Whether the other side ended the connection.
 fn is_eof(error: &reqwest::Error) -> bool {
-    let io = cause::<io::Error>(error);
-    io.is_some_and(|error| {
-        matches!(
-            error.kind(),
-            io::ErrorKind::UnexpectedEof
-                | io::ErrorKind::ConnectionReset
-                | io::ErrorKind::BrokenPipe
-        )
-    }) || innermost(error).contains("closed before message completed")
+    let ends = [
+        io::ErrorKind::UnexpectedEof,
+        io::ErrorKind::ConnectionReset,
+        io::ErrorKind::BrokenPipe,
+    ];
+    let mut all = causes(error);
+    all.any(|cause| match cause.downcast_ref::<io::Error>() {
+        Some(error) => ends.contains(&error.kind()),
+        // The library tells this by its text alone.
+        None => cause.to_string().contains("before message completed"),
+    })
 }
 
-/// The text of the last error of the chain: the outer ones only say that something failed.
+/// The text of the last cause: the ones before only say that something failed.
 fn innermost(error: &reqwest::Error) -> String {
-    let mut last: &dyn Error = error;
-    while let Some(next) = last.source() {
-        last = next;
-    }
-    last.to_string()
+    let last = causes(error).last();
+    last.map_or_else(|| error.to_string(), ToString::to_string)
+}
+
+/// The first cause of `error` that is an `E`.
+fn cause<E: Error + 'static>(error: &reqwest::Error) -> Option<&E> {
+    causes(error).find_map(|cause| cause.downcast_ref())
+}
+
+/// Everything behind `error`, from the outside to the inside.
+fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn Error + 'static)> {
+    std::iter::successors(error.source(), |&cause| {
+        // What is in one of these is not its source, but its source's.
+        match cause
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref)
+        {
+            Some(inner) => Some(inner as _),
+            None => cause.source(),
+        }
+    })
 }

@@ -5,7 +5,6 @@
 //! names: at the end of name resolution, and where a URL holds an address itself (the resolver is
 //! not asked then). Addresses that carry another one inside are checked for both.
 
-use std::error::Error as _;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
@@ -170,26 +169,6 @@ fn embedded(v6: Ipv6Addr) -> Option<Ipv4Addr> {
         [0x2002, high, low, ..] => Some(from(high, low)),
         _ => None,
     }
-}
-
-/// The first error of the chain of `error` that is an `E`.
-pub(super) fn cause<E: std::error::Error + 'static>(error: &reqwest::Error) -> Option<&E> {
-    let mut next = error.source();
-    while let Some(current) = next {
-        if let Some(found) = current.downcast_ref() {
-            return Some(found);
-        }
-        // An error in here is not in the chain of sources.
-        if let Some(inner) = current
-            .downcast_ref::<std::io::Error>()
-            .and_then(std::io::Error::get_ref)
-            && let Some(found) = inner.downcast_ref()
-        {
-            return Some(found);
-        }
-        next = current.source();
-    }
-    None
 }
 
 #[cfg(test)]

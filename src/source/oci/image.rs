@@ -50,7 +50,7 @@ impl Resolved {
         let mut manifest = api.manifest(&api.reference().wanted()).await?;
         let mut index = None;
         for _ in 0..DEPTH {
-            let what = format!("index {}", api.reference());
+            let what = format!("manifest {}", api.reference());
             let unreadable = |error: serde_json::Error| FetchError::Manifest {
                 what: what.clone(),
                 reason: error.to_string(),

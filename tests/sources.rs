@@ -1,0 +1,98 @@
+//! Modules from servers and registries, real ones and faulty ones.
+//!
+//! `images` has plugins of every layout and pull policy answer requests in Envoy; `faults` breaks
+//! what can be broken on the way; `store` has several processes share a cacheDir, and kills them; `commands` are `pull` and
+//! `inspect`.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+#[path = "sources/commands.rs"]
+mod commands;
+#[path = "sources/faults.rs"]
+mod faults;
+#[path = "sources/images.rs"]
+mod images;
+#[path = "sources/store.rs"]
+mod store;
+mod support;
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use wasmplugin_host::plugin::{self, FetchSettings, PullPolicy};
+use wasmplugin_host::source::{FetchError, Fetched, Fetcher, Label, Request};
+use wasmplugin_host::telemetry::{Level, Log};
+
+/// An empty module.
+const EMPTY: &[u8] = b"\0asm\x01\0\0\0";
+
+/// A fetcher with settings, and the lines that it logs.
+struct Client {
+    fetcher: Fetcher,
+    settings: FetchSettings,
+    lines: Arc<Lines>,
+}
+
+#[derive(Default)]
+struct Lines(Mutex<Vec<String>>);
+
+impl Log for Lines {
+    fn enabled(&self, _level: Level) -> bool {
+        true
+    }
+
+    fn threshold(&self) -> Option<Level> {
+        Some(Level::Trace)
+    }
+
+    fn write(&self, _level: Level, line: &[u8]) {
+        let line = String::from_utf8_lossy(line).into_owned();
+        self.0.lock().expect("no panic").push(line);
+    }
+}
+
+impl Client {
+    /// `settings` are YAML, below `fetch` what is not a directory.
+    fn new(settings: &str) -> Self {
+        let no_file = |_: &str| Err(std::io::ErrorKind::NotFound.into());
+        let plan = plugin::plan(settings.as_bytes(), &no_file);
+        let lines = Arc::<Lines>::default();
+        Self {
+            fetcher: Fetcher::new(Arc::clone(&lines) as _),
+            settings: plan.unwrap_or_else(|problems| panic!("{problems}")).fetch,
+            lines,
+        }
+    }
+
+    /// One attempt, within two seconds.
+    fn impatient() -> Self {
+        let mut client =
+            Self::new("fetch: { attempts: 1, maxModuleBytes: 1Mi, insecureRegistries: ['*'] }");
+        client.settings.timeout = Duration::from_secs(2);
+        client
+    }
+
+    fn fetch(&self, url: &str) -> Result<Fetched, FetchError> {
+        self.fetcher.fetch(&request(url), &self.settings)
+    }
+
+    fn always(&self, url: &str) -> Result<Fetched, FetchError> {
+        let request = Request {
+            pull_policy: PullPolicy::Always,
+            ..request(url)
+        };
+        self.fetcher.fetch(&request, &self.settings)
+    }
+
+    fn count(&self, label: Label) -> u64 {
+        self.fetcher.stats().attempts(label)
+    }
+}
+
+fn request(url: &str) -> Request {
+    Request::new(url.parse().unwrap_or_else(|error| panic!("{url}: {error}")))
+}
