@@ -15,7 +15,8 @@ use super::digest::Digest;
 use super::fetched::{Fetched, Origin};
 use super::flight::Flights;
 use super::label::{Label, Stats};
-use super::net::session::Session;
+use super::net::session::{Patience, Session};
+use super::oci::answers::Answers;
 use super::oci::image::Resolved;
 use super::oci::reference::Reference;
 use super::oci::repository::Repository;
@@ -103,7 +104,9 @@ impl Fetcher {
                 let secret = request.pull_secret.as_ref();
                 let credentials = reference.credentials(secret, settings.secrets_dir.as_deref())?;
                 let session = self.session(settings)?;
-                Ok(Repository::new(session, reference, credentials))
+                let answers =
+                    Answers::new(self.store(settings.cache_dir.as_deref()), request.key());
+                Ok(Repository::new(session, reference, credentials, answers))
             }
             _ => Err(FetchError::Url {
                 url: request.shown(),
@@ -268,24 +271,23 @@ impl Fetch<'_> {
             .with_lease(stored.lease))
     }
 
-    /// The settings, with little patience where there is a module to go on with: requests may
-    /// be waiting for this.
-    fn patience(&self) -> FetchSettings {
-        let mut settings = self.settings.clone();
+    /// Little, where there is a module to go on with.
+    fn patience(&self) -> Patience {
+        let patience = Patience::of(self.settings);
         if self.stored().is_some() {
-            settings.attempts = 1;
-            settings.timeout /= 3;
+            patience.little()
+        } else {
+            patience
         }
-        settings
     }
 
     fn http(&self, url: &str) -> Result<Fetched, FetchError> {
         self.fetcher.stats.cache_miss();
-        let session = self.begun(self.fetcher.session(&self.patience()))?;
+        let session = self.begun(self.fetcher.session(self.settings))?;
         let shown = self.request.shown();
         let max = self.settings.max_module_bytes;
         let want = self.request.sha256.as_deref();
-        let fetched = session.persist(&shown, async || {
+        let fetched = session.persist(&shown, self.patience(), async || {
             let bytes = http::fetch(session.client(), url, max).await?;
             Fetched::check(bytes, want, "the module at that URL, unpacked,")
         })?;
@@ -293,10 +295,10 @@ impl Fetch<'_> {
     }
 
     fn image(&self) -> Result<Fetched, FetchError> {
-        let repository = self.fetcher.repository(self.request, &self.patience());
+        let repository = self.fetcher.repository(self.request, self.settings);
         let repository = self.begun(repository)?;
         let want = self.request.sha256.as_deref();
-        let pulled = repository.persist(async |api| {
+        let pulled = repository.persist(self.patience(), async |api| {
             // A HEAD costs nothing; registries count what is pulled.
             if let Some((entry, stored)) = self.stored()
                 && let Some(image) = &entry.image

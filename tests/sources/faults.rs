@@ -56,13 +56,16 @@ fn bomb(mebibytes: usize) -> Vec<u8> {
     encoder.finish().expect("memory")
 }
 
-#[test]
-fn every_fault_of_a_server_has_its_text_and_label() {
+/// A name, what happens, and how it is told.
+type Fault = (&'static str, Answer, Label, &'static [&'static str]);
+
+/// What a server may do wrong: where, what, and how it is told.
+fn faults_of_a_server() -> Vec<Fault> {
     let status = |status: u16| Answer::status(status, &[], b"");
     let huge = format!("HTTP/1.1 200 OK\r\nx: {}\r\n\r\n", "y".repeat(1 << 20));
     let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "x: y\r\n".repeat(1000));
     let second = Duration::from_secs(1);
-    let cases: Vec<(&str, Answer, Label, &[&str])> = vec![
+    vec![
         ("silence", Answer::Silence, Label::Timeout, &["silence"]),
         (
             "slow",
@@ -191,23 +194,76 @@ fn every_fault_of_a_server_has_its_text_and_label() {
             &["component"],
         ),
         ("short", Answer::ok(b"\0asm"), Label::NotWasm, &["shorter"]),
-    ];
-    let answers: Vec<_> = cases
+    ]
+}
+
+/// A server that has each of `faults` under its name.
+fn faulty(faults: &[Fault]) -> Server {
+    let answers: Vec<_> = faults
         .iter()
         .map(|(name, answer, ..)| (format!("/{name}"), answer.clone()))
         .collect();
-    let server = Server::start(move |ask| {
+    Server::start(move |ask| {
         let found = answers.iter().find(|(path, _)| *path == ask.path);
         found.map_or_else(
             || Answer::status(404, &[], b""),
             |(_, answer)| answer.clone(),
         )
-    });
+    })
+}
+
+#[test]
+fn every_fault_of_a_server_has_its_text_and_label() {
+    let faults = faults_of_a_server();
+    let server = faulty(&faults);
     let client = Client::impatient();
-    for (name, _, label, words) in &cases {
+    for (name, _, label, words) in &faults {
         refused(&client, &server.url(&format!("/{name}")), *label, words);
     }
     assert_eq!(client.lines.0.lock().expect("no panic").len(), 0);
+}
+
+#[test]
+fn requests_flow_through_every_fault_and_plugins_come_back() {
+    let guests = Guests::new();
+    let module = std::fs::read(guests.mark()).expect("a guest");
+    let faults = faults_of_a_server();
+    let server = faulty(&faults);
+    let upstream = Upstream::echo();
+    let plugins = faults.iter().map(|(name, ..)| {
+        let spec = "pluginConfig: { n: 1 }\nfailStrategy: FAIL_OPEN";
+        plugin_from(&format!("p-{name}"), &server.url(&format!("/{name}")), spec)
+    });
+    let settings = format!(
+        "startup: {{ wait: 1s }}\nfetch: {{ attempts: 1, timeout: 2s, maxModuleBytes: 1Mi }}\nplugins:\n{}",
+        plugins.collect::<String>()
+    );
+    let bootstrap = Bootstrap::new(upstream.port()).filter(&settings);
+    let envoy = Envoy::start(NEWEST, &bootstrap.render());
+    let memory = envoy.memory();
+    let marks = || {
+        let response = http::get(bootstrap.port(), "/");
+        assert_eq!(response.status, 200);
+        let marks = response.json()["headers"]["x-mark"].clone();
+        marks.as_str().map_or(0, |marks| marks.split(", ").count())
+    };
+    for (name, _, _, words) in &faults {
+        let line = envoy.wait_for_log(&format!("plugin default/p-{name}: cannot run"));
+        for word in *words {
+            assert!(line.contains(word), "{name}: {word:?} is not in {line:?}");
+        }
+        assert_eq!(marks(), 0);
+    }
+    assert!(
+        envoy.memory() < memory + (64 << 20),
+        "{memory}, {}",
+        envoy.memory()
+    );
+    server.now(move |_| Answer::ok(&module));
+    // What was refused is asked for again after a minute.
+    wait_for("all plugins", Duration::from_secs(180), || {
+        (marks() == faults.len()).then_some(())
+    });
 }
 
 #[test]
@@ -300,8 +356,8 @@ fn every_fault_of_a_registry_has_its_text_and_label() {
         Answer::Reply { body, .. } => body,
         other => panic!("{other:?}"),
     };
-    type Fault = Arc<dyn Fn(Vec<u8>) -> Answer + Send + Sync>;
-    let cases: Vec<(&str, Fault, Label, &[&str])> = vec![
+    type Change = Arc<dyn Fn(Vec<u8>) -> Answer + Send + Sync>;
+    let cases: Vec<(&str, Change, Label, &[&str])> = vec![
         (
             "/blobs/",
             Arc::new(|mut bytes| {

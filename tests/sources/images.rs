@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 use tempfile::TempDir;
 use wasmplugin_host::plugin::PullPolicy;
-use wasmplugin_host::source::{Digest, Label, Layout, Origin, Registry as _, Request, SecretName};
+use wasmplugin_host::source::{
+    Digest, Label, Layout, Origin, Registry as _, Repository, Request, SecretName,
+};
 
 use super::support::bootstrap::Bootstrap;
 use super::support::envoy::{Envoy, complaints};
@@ -129,17 +131,34 @@ fn marks(port: u16) -> String {
 
 #[test]
 fn plugins_of_every_layout_and_pull_policy_answer_in_envoy() {
+    for registry in [
+        Registry::plain(),
+        Registry::with_referrers(),
+        Registry::secure(),
+    ] {
+        answer_in_envoy(&registry);
+    }
+}
+
+fn answer_in_envoy(registry: &Registry) {
     let guests = Guests::new();
     let module = mark(&guests);
-    let registry = Registry::plain();
-    let pushed = push_all(&registry, &module);
-    let (index, child) = push_index(&registry, "team/index:1", &module);
+    let pushed = push_all(registry, &module);
+    let (index, child) = push_index(registry, "team/index:1", &module);
     let host = registry.host();
+    let secrets = directory();
+    write_secret(secrets.path(), &host, PASSWORD);
+    let (trust, secret) = if registry.is_secure() {
+        let trust = format!("caFile: {}", registry.ca_file().display());
+        (trust, "imagePullSecret: pull")
+    } else {
+        (format!("insecureRegistries: ['{host}']"), "")
+    };
     let mut plugins = Vec::new();
     let mut expected = Vec::new();
     let mut add = |url: String, spec: &str| {
         let name = format!("p{:02}", plugins.len());
-        let spec = format!("pluginConfig: {{ n: {name} }}\n{spec}");
+        let spec = format!("pluginConfig: {{ n: {name} }}\n{secret}\n{spec}");
         plugins.push(plugin_from(&name, &url, &spec));
         expected.push(format!(r#"{{"n":"{name}"}}"#));
     };
@@ -165,7 +184,8 @@ fn plugins_of_every_layout_and_pull_policy_answer_in_envoy() {
     }
     let upstream = Upstream::echo();
     let settings = format!(
-        "startup: {{ wait: 60s }}\nfetch: {{ insecureRegistries: ['{host}'] }}\nplugins:\n{}",
+        "startup: {{ wait: 60s }}\nsecretsDir: {}\nfetch: {{ {trust} }}\nplugins:\n{}",
+        secrets.path().display(),
         plugins.concat()
     );
     let bootstrap = Bootstrap::new(upstream.port()).filter(&settings);
@@ -456,7 +476,9 @@ fn always_asks_again_and_if_not_present_does_not() {
 #[test]
 fn what_refers_to_an_image_is_found_with_and_without_the_api() {
     for registry in [Registry::with_referrers(), Registry::plain()] {
-        let client = Client::impatient();
+        let cache = directory();
+        let mut client = Client::impatient();
+        client.settings.cache_dir = Some(cache.path().display().to_string());
         let image = directory();
         let subject = Image::oci(&[("plugin.wasm", EMPTY)], "+gzip").write(image.path());
         registry.push(image.path(), "a:1", &["--preserve-digests"]);
@@ -491,13 +513,30 @@ fn what_refers_to_an_image_is_found_with_and_without_the_api() {
             .map(|found| found.digest().to_string())
             .collect();
         assert_eq!(digests, [format!("sha256:{}", hex(&descriptor))]);
-        let manifest = repository
-            .manifest(&digests[0])
-            .expect("an answer")
-            .expect("a manifest");
-        let manifest: serde_json::Value = serde_json::from_slice(&manifest.bytes).expect("JSON");
-        let layer = serde_json::from_value(manifest["layers"][0].clone()).expect("a descriptor");
-        assert_eq!(repository.blob(&layer).expect("a blob"), b"signed");
+        let signed = |repository: &Repository| {
+            let manifest = repository.manifest(&digests[0]).expect("an answer");
+            let manifest = manifest.expect("a manifest").bytes;
+            let manifest: serde_json::Value = serde_json::from_slice(&manifest).expect("JSON");
+            let layer = serde_json::from_value(manifest["layers"][0].clone());
+            repository
+                .blob(&layer.expect("a descriptor"))
+                .expect("a blob")
+        };
+        assert_eq!(signed(&repository), b"signed");
+        let nothing = repository.manifest("nothing").expect("an answer");
+        assert_eq!(nothing, None);
+
+        // The same questions to a registry that is gone, by somebody new.
+        drop(registry);
+        let mut later = Client::impatient();
+        later.settings.cache_dir = client.settings.cache_dir.clone();
+        let repository = later
+            .fetcher
+            .repository(&request(&url), &later.settings)
+            .expect("a repository");
+        assert_eq!(repository.referrers(subject).expect("an answer"), found);
+        assert_eq!(signed(&repository), b"signed");
         assert_eq!(repository.manifest("nothing").expect("an answer"), None);
+        assert!(repository.manifest("other").is_err(), "never asked");
     }
 }

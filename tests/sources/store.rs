@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,7 +16,7 @@ use super::support::guests::{Guests, plugin_from};
 use super::support::images::Image;
 use super::support::registry::Registry;
 use super::support::upstream::Upstream;
-use super::support::{NEWEST, http};
+use super::support::{NEWEST, http, wait_for};
 use super::{Client, EMPTY};
 
 /// Points of a download at which it is killed.
@@ -144,6 +145,45 @@ fn a_kill_at_any_point_leaves_a_store_that_can_be_used() {
     assert!(matches!(again.origin(), Origin::Store));
     assert_eq!(server.asked().len(), asked, "the store has it");
     assert_eq!(client.lines.0.lock().expect("no panic").len(), 0);
+}
+
+#[test]
+fn an_envoy_that_is_killed_while_it_downloads_leaves_it_to_the_next() {
+    let guests = Guests::new();
+    let module = fs::read(guests.mark()).expect("a guest");
+    let first = AtomicBool::new(true);
+    let server = Server::start(move |_| {
+        if first.swap(false, Ordering::SeqCst) {
+            // Never through: it ends with the one who asked.
+            Answer::slowly(&vec![0; 1 << 20], 1, Duration::from_millis(50))
+        } else {
+            Answer::ok(&module)
+        }
+    });
+    let cache = tempfile::tempdir().expect("a temporary directory");
+    let upstream = Upstream::echo();
+    let plugin = plugin_from("mark", &server.url("/a"), "pluginConfig: { n: 1 }");
+    let start = |wait: &str| {
+        let more = format!("startup: {{ wait: {wait} }}\nplugins:\n{plugin}");
+        let bootstrap = Bootstrap::new(upstream.port()).filter(&settings(cache.path(), &more));
+        (bootstrap.port(), Envoy::start(NEWEST, &bootstrap.render()))
+    };
+    let (port, killed) = start("0s");
+    wait_for("a download", Duration::from_secs(10), || {
+        (server.asked().len() == 1).then_some(())
+    });
+    assert_eq!(http::get(port, "/").status, 503);
+    let next = thread::scope(|scope| {
+        let next = scope.spawn(|| start("60s"));
+        drop(killed);
+        next.join().expect("an Envoy")
+    });
+    let (port, _envoy) = next;
+    assert_eq!(
+        http::get(port, "/").json()["headers"]["x-mark"],
+        r#"{"n":1}"#
+    );
+    assert_eq!(server.asked().len(), 2);
 }
 
 #[test]

@@ -103,6 +103,11 @@ impl Registry {
         self.port
     }
 
+    /// Whether it has TLS and wants a password.
+    pub(crate) fn is_secure(&self) -> bool {
+        self.secure
+    }
+
     /// Host and port.
     pub(crate) fn host(&self) -> String {
         format!("localhost:{}", self.port)

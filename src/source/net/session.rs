@@ -19,6 +19,33 @@ use crate::source::{FetchError, Label, Progress, Stats};
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
+/// How long to go on trying.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    attempts: u32,
+    timeout: Duration,
+}
+
+impl Patience {
+    /// As the settings have it.
+    pub(crate) const fn of(settings: &FetchSettings) -> Self {
+        Self {
+            attempts: settings.attempts,
+            timeout: settings.timeout,
+        }
+    }
+
+    /// One attempt, and not for long: for those who have something to go on with, while requests
+    /// may be waiting for them.
+    #[must_use]
+    pub(crate) fn little(self) -> Self {
+        Self {
+            attempts: 1,
+            timeout: self.timeout / 3,
+        }
+    }
+}
+
 pub(crate) struct Session {
     /// Present until the end.
     runtime: Option<Runtime>,
@@ -54,11 +81,11 @@ impl Session {
         &self.settings
     }
 
-    /// Makes attempts until one succeeds, one fails for good, there were `fetch.attempts`, or
-    /// `fetch.timeout` is over. Blocks.
+    /// Makes attempts until one succeeds, one fails for good, or `patience` is at its end. Blocks.
     pub(crate) fn persist<T>(
         &self,
         what: &str,
+        patience: Patience,
         attempt: impl AsyncFnMut() -> Result<T, FetchError>,
     ) -> Result<T, FetchError> {
         let Some(runtime) = &self.runtime else {
@@ -67,15 +94,16 @@ impl Session {
                 reason: "over".to_owned(),
             });
         };
-        runtime.block_on(self.attempts(what, attempt))
+        runtime.block_on(self.attempts(what, patience, attempt))
     }
 
     async fn attempts<T>(
         &self,
         what: &str,
+        patience: Patience,
         mut attempt: impl AsyncFnMut() -> Result<T, FetchError>,
     ) -> Result<T, FetchError> {
-        let limit = self.settings.timeout;
+        let limit = patience.timeout;
         let end = Instant::now() + limit;
         let mut last = None;
         let mut number = 1;
@@ -99,7 +127,7 @@ impl Session {
             let wait = wait(number).max(error.retry_after());
             // To wait for what cannot begin any more helps nobody.
             let in_time = Instant::now() + wait < end;
-            if !error.is_transient() || number >= self.settings.attempts || !in_time {
+            if !error.is_transient() || number >= patience.attempts || !in_time {
                 return Err(error);
             }
             last = Some(error);

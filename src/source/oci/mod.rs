@@ -1,6 +1,7 @@
 //! Modules in OCI registries: a reference becomes a manifest, the manifest a layer, the layer a
 //! module, and each step checks the digest that the one before named.
 
+pub(super) mod answers;
 pub(super) mod api;
 mod auth;
 pub(super) mod image;

@@ -5,7 +5,8 @@ pub use oci_spec::image::Descriptor;
 use crate::source::{Digest, FetchError};
 
 /// The repository that an image came from, asked with the client, the credentials and the guards
-/// that the image itself was fetched with. Every call blocks, up to `fetch.timeout`.
+/// that the image itself was fetched with. Every call blocks, up to `fetch.timeout`. While the
+/// registry is away, answers are those of before, where there is a `cacheDir`.
 ///
 /// A trait, so that who verifies can be tested without a registry.
 pub trait Registry {

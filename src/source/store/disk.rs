@@ -3,13 +3,14 @@
 //! ```text
 //! <cacheDir>/modules/<sha256>.wasm    what it is called is what is in it
 //!            index/<sha256>.json      of a URL or manifest: which module that was
+//!            answers/<sha256>        what a registry said besides
 //!            locks/<00..ff>           who is fetching
 //! ```
 //!
 //! Everybody writes to a file of another name, syncs it and renames it, so that a reader finds a
 //! whole file or none, wherever a process or the machine was stopped. Locks are the kernel's own
 //! (`flock`), which go with the process. A module that is in use is locked as well, shared, which
-//! is how [`purge`](super::purge) knows.
+//! is how [`purge`] knows.
 
 use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io::{self, Read, Write};
@@ -28,6 +29,9 @@ pub(super) const UNFINISHED: &str = ".new-";
 
 /// Entries of the index are far smaller.
 const ENTRY_BYTES: u64 = 64 << 10;
+
+/// Answers of registries that are larger are not kept; signatures have some thousand bytes.
+const ANSWER_BYTES: u64 = 4 << 20;
 
 /// How often to look whether a lock is free: the kernel's own waiting has no limit.
 const LOCK_POLL: Duration = Duration::from_millis(20);
@@ -55,7 +59,7 @@ impl Disk {
         let disk = Self {
             root: root.to_owned(),
         };
-        for part in [disk.modules(), disk.index(), disk.locks()] {
+        for part in [disk.modules(), disk.index(), disk.answers(), disk.locks()] {
             DirBuilder::new().recursive(true).mode(0o700).create(part)?;
         }
         Ok(disk)
@@ -67,6 +71,10 @@ impl Disk {
 
     pub(super) fn index(&self) -> PathBuf {
         self.root.join("index")
+    }
+
+    pub(super) fn answers(&self) -> PathBuf {
+        self.root.join("answers")
     }
 
     fn locks(&self) -> PathBuf {
@@ -144,6 +152,22 @@ impl Disk {
         }
         let json = serde_json::to_vec_pretty(entry)?;
         write(&self.entry(key), &json)
+    }
+
+    pub(super) fn remember(&self, key: Digest, answer: &[u8]) -> io::Result<()> {
+        if answer.len() as u64 > ANSWER_BYTES || self.recall(key).as_deref() == Some(answer) {
+            return Ok(());
+        }
+        write(&self.answers().join(key.to_string()), answer)
+    }
+
+    pub(super) fn recall(&self, key: Digest) -> Option<Vec<u8>> {
+        let file = File::open(self.answers().join(key.to_string())).ok()?;
+        let mut answer = Vec::new();
+        (&file).take(ANSWER_BYTES).read_to_end(&mut answer).ok()?;
+        // Used now, as with modules.
+        let _unchanged = file.set_modified(SystemTime::now());
+        Some(answer)
     }
 
     /// One of 256 locks, so that their number does not grow. Two URLs may share one: then one

@@ -29,7 +29,7 @@ use crate::telemetry::{Level, Log};
 /// How often the store is tidied.
 const PURGE_EVERY: Duration = Duration::from_secs(3600);
 
-pub(super) struct Store {
+pub(crate) struct Store {
     disk: Option<Disk>,
     memory: Mutex<Memory>,
     log: Arc<dyn Log>,
@@ -121,6 +121,19 @@ impl Store {
             }
         }
         self.memory.lock().note(key, entry);
+    }
+
+    /// Keeps what a registry said, on disk only: who runs already does not ask again.
+    pub(super) fn remember(&self, key: Digest, answer: &[u8]) {
+        let Some(disk) = &self.disk else { return };
+        if let Err(error) = disk.remember(key, answer) {
+            self.warn(&format!("cacheDir: {error}"));
+        }
+    }
+
+    /// What was kept.
+    pub(super) fn recall(&self, key: Digest) -> Option<Vec<u8>> {
+        self.disk.as_ref()?.recall(key)
     }
 
     /// Waits until no other process fetches what `key` means, up to `limit`. None where there is

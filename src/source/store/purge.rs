@@ -41,9 +41,16 @@ struct Found {
 /// what was never finished.
 pub(super) fn purge(disk: &Disk, now: SystemTime, bounds: &Bounds) {
     let age = |found: &Found| now.duration_since(found.used).unwrap_or_default();
-    let (modules, entries) = (disk.modules(), disk.index());
-    for found in files(&modules).into_iter().chain(files(&entries)) {
-        if is_unfinished(&found.path) && age(&found) > bounds.unfinished {
+    let (modules, entries, answers) = (disk.modules(), disk.index(), disk.answers());
+    for directory in [&modules, &entries, &answers] {
+        for found in files(directory) {
+            if is_unfinished(&found.path) && age(&found) > bounds.unfinished {
+                delete(&found.path);
+            }
+        }
+    }
+    for found in files(&answers) {
+        if age(&found) > bounds.age {
             delete(&found.path);
         }
     }

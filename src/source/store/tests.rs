@@ -143,7 +143,7 @@ fn a_directory_that_cannot_be_written_costs_one_warning() {
 fn only_this_user_may_look_in() {
     let fixture = Fixture::new();
     fixture.disk();
-    for part in ["modules", "index", "locks"] {
+    for part in ["modules", "index", "answers", "locks"] {
         let metadata = fs::metadata(fixture.directory.path().join(part)).unwrap();
         assert_eq!(metadata.permissions().mode() & 0o777, 0o700, "{part}");
     }
