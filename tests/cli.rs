@@ -143,6 +143,35 @@ fn validate_reads_lists_and_config_maps() {
 }
 
 #[test]
+fn validate_knows_settings() {
+    let good = GOOD.replace('\n', "\n  ");
+    let dir = Dir::new()
+        .with("good.yaml", &format!("plugins:\n- {good}"))
+        .with("wrong.yaml", "phases: [AUTHN]\nlimit: {memory: 1Mi}\n");
+    let run = dir.run(&["validate", "good.yaml", "wrong.yaml"]);
+    run.exits(1);
+    assert_eq!(
+        run.stdout(),
+        "wrong.yaml:2:1: settings: unknown field \"limit\", did you mean \"limits\"?\n\
+         2 files, 1 good resource, 1 problem\n"
+    );
+}
+
+#[test]
+fn explain_tells_the_phases_of_an_entry() {
+    let good = GOOD.replace('\n', "\n  ");
+    let settings = format!("phases: [AUTHN]\nworkload: {{namespace: shop}}\nplugins:\n- {good}");
+    let dir = Dir::new().with("settings.yaml", &settings);
+    let run = dir.run(&["explain", "--config", "settings.yaml"]);
+    let stdout = run.exits(0).stdout();
+    assert!(stdout.contains("\nthis entry runs: AUTHN\n"), "{stdout}");
+    assert!(
+        stdout.contains("\nUNSPECIFIED_PHASE (not of this entry)\n"),
+        "{stdout}"
+    );
+}
+
+#[test]
 fn validate_tells_what_is_not_portable() {
     let text = r#"apiVersion: extensions.istio.io/v1alpha1
 kind: WasmPlugin

@@ -151,6 +151,17 @@ pub fn plan(
     Ok(plan)
 }
 
+/// Whether `text` looks like settings rather than resources: an object with a field of settings and
+/// none that every resource has.
+pub fn is_settings(text: &str) -> bool {
+    let documents = document::parse(text, Source::Inline, &mut Report::of_settings());
+    let Some(Value::Object(entries)) = documents.first().map(|first| &first.node.value) else {
+        return false;
+    };
+    let has = |names: &[&str]| entries.iter().any(|e| names.contains(&e.name.as_str()));
+    has(&SETTINGS.names()) && !has(&["apiVersion", "kind", "metadata", "spec"])
+}
+
 impl Plan {
     /// The plugins that apply when `pluginsDir` holds `directory` and `labelsFile` holds `labels`,
     /// in the order in which requests meet them.

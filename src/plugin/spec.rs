@@ -46,7 +46,7 @@ pub struct FetchSettings {
     /// Registries whose TLS certificate is not checked, and which may speak plain HTTP: `host`,
     /// `host:port`, or `*` for all.
     pub insecure_registries: Vec<String>,
-    /// A file of certificates (PEM) to trust instead of the built-in roots.
+    /// A file of certificates (PEM) to trust besides the built-in roots.
     pub ca_file: Option<String>,
     /// Addresses that no fetch may reach. Holds [`defaults::BLOCKED_CIDRS`] at least.
     ///

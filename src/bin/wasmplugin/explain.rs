@@ -12,7 +12,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use wasmplugin_host::plugin::route::{self, Route};
 use wasmplugin_host::plugin::{
-    self, Arrangement, Directory, LeftOut, Placed, Plan, PluginSpec, Problem, Resource, Workload,
+    self, Arrangement, Directory, LeftOut, Phase, PhaseSet, Placed, Plan, PluginSpec, Problem,
+    Resource, Workload,
 };
 
 /// Show which resources apply to a proxy, in which order, and the rule behind each place.
@@ -211,13 +212,22 @@ impl View<'_> {
                 labels.join(",")
             },
         )];
+        if self.plan.phases != PhaseSet::ALL {
+            let phases = Phase::ALL
+                .into_iter()
+                .filter(|p| self.plan.phases.contains(*p));
+            let phases: Vec<_> = phases.map(Phase::as_str).collect();
+            lines.push(format!("this entry runs: {}", phases.join(", ")));
+        }
         let mut phase = None;
         for (place, placed) in (1..).zip(&self.arrangement.placed) {
             let spec = self.plan.spec(placed.resource);
             if phase != Some(spec.phase) {
                 phase = Some(spec.phase);
                 lines.push(String::new());
-                lines.push(spec.phase.to_string());
+                let runs = self.plan.phases.contains(spec.phase);
+                let note = if runs { "" } else { " (not of this entry)" };
+                lines.push(format!("{}{note}", spec.phase));
             }
             lines.extend(self.plugin(place, placed, &spec));
         }
@@ -342,6 +352,11 @@ impl View<'_> {
         let spec = self.plan.spec(placed.resource);
         let mut value = self.resource_json(placed.resource);
         insert(&mut value, "phase", spec.phase.as_str());
+        insert(
+            &mut value,
+            "ofThisEntry",
+            self.plan.phases.contains(spec.phase),
+        );
         insert(&mut value, "priority", spec.priority);
         insert(&mut value, "because", placed.because.to_string());
         insert(&mut value, "url", spec.url.to_string());

@@ -1,4 +1,4 @@
-//! `wasmplugin validate`: files of resources, all problems at once.
+//! `wasmplugin validate`: files of resources or settings, all problems at once.
 
 use crate::files::{as_json, line, listed, plural};
 use crate::{Outcome, Output};
@@ -6,12 +6,12 @@ use serde_json::json;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use wasmplugin_host::plugin::{Problem, ResourceReader, defaults};
+use wasmplugin_host::plugin::{self, Problem, Problems, Resource, ResourceReader, defaults};
 
-/// Check files of WasmPlugin and TrafficExtension resources.
+/// Check files of WasmPlugin and TrafficExtension resources, and files of settings.
 ///
-/// Files are what kubectl takes: several documents, lists, and ConfigMaps and Secrets that hold such
-/// files. Prints every problem as FILE:LINE:COLUMN: and exits with 1 if there is one.
+/// Resources are what kubectl takes: several documents, lists, and ConfigMaps and Secrets that hold
+/// such files. Prints every problem as FILE:LINE:COLUMN: and exits with 1 if there is one.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Files, or directories whose *.yaml, *.yml and *.json are read
@@ -58,7 +58,11 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> io::Result<Outcome> {
             match fs::read_to_string(&file) {
                 Ok(text) => {
                     let name = file.display().to_string();
-                    let (good, wrong) = reader.read(&text, &name, defaults::NAMESPACE);
+                    let (good, wrong) = if plugin::is_settings(&text) {
+                        settings(&text)
+                    } else {
+                        reader.read(&text, &name, defaults::NAMESPACE)
+                    };
                     resources += good.len();
                     problems.extend(wrong.0.into_iter().map(|problem| (name.clone(), problem)));
                 }
@@ -89,6 +93,14 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> io::Result<Outcome> {
     } else {
         Outcome::ProblemFound
     })
+}
+
+/// The resources of a file of settings, and what is wrong in it.
+fn settings(text: &str) -> (Vec<Resource>, Problems) {
+    match plugin::plan(text.as_bytes(), &|path| fs::read_to_string(path)) {
+        Ok(plan) => (plan.resources, Problems::default()),
+        Err(problems) => (Vec::new(), problems),
+    }
 }
 
 fn of_file(path: &Path, message: String) -> (String, Problem) {

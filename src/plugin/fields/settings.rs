@@ -16,7 +16,8 @@ pub(in super::super) static SETTINGS: Shape = Shape {
         field(
             "phases",
             Kind::List(&PHASE, 4),
-            "Phases that this entry runs, so that entries can sit around Envoy's own filters.",
+            "Phases that this entry runs (`AUTHN`, `AUTHZ`, `STATS`, `UNSPECIFIED_PHASE`), so that \
+             entries can sit around Envoy's own filters.",
         )
         .or(Words("all four")),
         field(
@@ -134,7 +135,7 @@ static FETCH: Shape = Shape {
         field(
             "caFile",
             formed(&PATH),
-            "File of certificates (PEM) to trust in place of the built-in roots.",
+            "File of certificates (PEM) to trust besides the built-in roots.",
         )
         .or(Words("built-in roots")),
         field(
