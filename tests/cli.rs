@@ -236,7 +236,7 @@ spec:
              is not checked",
             "24:22: TrafficExtension \"default/b\": spec.wasm.imagePullSecret: Istio uses it for \
              OCI images only",
-            "25:22: TrafficExtension \"default/b\": spec.wasm.verificationKey: in Istio not \
+            "25:22: TrafficExtension \"default/b\": spec.wasm.verificationKey: in Istio it is not \
              implemented: the module runs without being verified",
             "1 file, 2 good resources, 14 problems",
         ]

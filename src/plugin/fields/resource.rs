@@ -255,7 +255,7 @@ const KEY_FIELD: FieldShape = field(
     "Public keys in PEM that the module must be signed with. May stand in `pluginConfig` instead, \
      which then does not reach the plugin.",
 )
-.in_istio("not implemented: the module runs without being verified");
+.in_istio("it is not implemented: the module runs without being verified");
 
 const CONFIG_FIELD: FieldShape = field(
     "pluginConfig",
