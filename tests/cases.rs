@@ -44,6 +44,47 @@ fn invalid_documents_tell_all_problems() {
     });
 }
 
+/// Debug builds check that readers and tables agree whatever the text, so this is about more than
+/// panics.
+#[test]
+fn damaged_documents_are_read_to_their_end() {
+    let signs = b":-,{}[]\"'# \n&*!|>%0a\xff";
+    let mut random = 0x2545_F491_4F6C_DD1D_u64;
+    let mut next = |below: usize| {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        usize::try_from(random % (below.max(1) as u64)).expect("below a usize")
+    };
+    for case in cases("valid").into_iter().chain(cases("invalid")) {
+        let text = fs::read(&case).expect("a readable case");
+        for _ in 0..4 {
+            let mut damaged = text.clone();
+            for _ in 0..=next(3) {
+                let at = next(damaged.len());
+                match next(4) {
+                    0 => damaged.truncate(at),
+                    1 if at < damaged.len() => {
+                        damaged.remove(at);
+                    }
+                    2 => damaged.insert(at, signs[next(signs.len())]),
+                    _ => {
+                        let line = damaged.split(|b| *b == b'\n').nth(next(12));
+                        let line = line.unwrap_or_default().to_vec();
+                        damaged.splice(at..at, line);
+                    }
+                }
+            }
+            let _ = plan(&damaged, &beside(&case));
+            let _ = route::route(&damaged);
+            let _ = route::per_filter_config(&damaged);
+            let damaged = String::from_utf8_lossy(&damaged);
+            let _ = route::metadata_value("shop/a", &damaged);
+            let _ = ResourceReader::of_portable().read(&damaged, "damaged", "shop");
+        }
+    }
+}
+
 fn check(
     folder: &str,
     extension: &str,

@@ -15,7 +15,7 @@ use super::shape::{Kind, TEXT};
 use base64ct::{Base64, Encoding as _};
 
 /// What the names of files of resources end in, in directories and in ConfigMaps.
-pub const EXTENSIONS: [&str; 3] = [".yaml", ".yml", ".json"];
+const EXTENSIONS: [&str; 3] = [".yaml", ".yml", ".json"];
 
 /// The items of a list.
 static ITEMS: Kind = Kind::List(&Kind::Resource, usize::MAX);

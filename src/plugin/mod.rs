@@ -70,7 +70,7 @@ mod tests;
 
 pub use directory::Directory;
 pub use labels::labels;
-pub use manifest::{EXTENSIONS, ResourceReader, is_manifest};
+pub use manifest::{ResourceReader, is_manifest};
 pub use order::{Absence, Arrangement, Because, LeftOut, Placed, Workload, arrange};
 pub use pages::{annotation_rows, fields_page, settings_rows};
 pub use problem::{Position, Problem, Problems};
