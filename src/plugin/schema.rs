@@ -134,8 +134,19 @@ fn kind(kind: &'static Kind) -> Map<String, Value> {
             let (least, most) = (number(*range.start()), number(*range.end()));
             json!({ "type": "integer", "minimum": least, "maximum": most })
         }
-        Kind::Duration(_) => json!({ "type": ["string", "integer"], "pattern": DURATION }),
-        Kind::Size(_) => json!({ "type": ["string", "integer"], "pattern": SIZE, "minimum": 0 }),
+        // The only number that needs no unit.
+        Kind::Duration(_) => json!({
+            "type": ["string", "integer"],
+            "pattern": DURATION,
+            "minimum": 0,
+            "maximum": 0,
+        }),
+        Kind::Size(range) => json!({
+            "type": ["string", "integer"],
+            "pattern": SIZE,
+            "minimum": range.start(),
+            "maximum": range.end(),
+        }),
         Kind::Object(shape) => return object(shape),
         Kind::List(items, most) => {
             let mut schema = json!({ "type": "array", "items": self::kind(items) });
