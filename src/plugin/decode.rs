@@ -325,7 +325,7 @@ impl<'n> Field<'n> {
 
     /// Free names, each with its field.
     pub(super) fn entries(&self, report: &mut Report) -> Option<Vec<(&'n Entry, Self)>> {
-        let Kind::Map(kind) = self.bare() else {
+        let Kind::Map(kind, form) = self.bare() else {
             return self.mistaken("a map");
         };
         let Value::Object(entries) = &self.node.value else {
@@ -333,6 +333,15 @@ impl<'n> Field<'n> {
         };
         let entries = entries.iter().map(|entry| {
             let path = format!("{}[{:?}]", self.path, shortened(&entry.name));
+            if let Some(form) = form
+                && !(form.check)(&entry.name)
+            {
+                report.place(
+                    &path,
+                    entry.mark,
+                    format!("the name must be {}", form.wanted),
+                );
+            }
             (entry, Self::new(&path, &entry.node, kind))
         });
         Some(entries.collect())

@@ -21,7 +21,7 @@ const EXTENSIONS: [&str; 3] = [".yaml", ".yml", ".json"];
 static ITEMS: Kind = Kind::List(&Kind::Resource, usize::MAX);
 
 /// What a ConfigMap or Secret holds.
-static DATA: Kind = Kind::Map(&TEXT);
+static DATA: Kind = Kind::Map(&TEXT, None);
 
 /// Whether a file of this name holds resources. Hidden files never do: Kubernetes keeps its own
 /// in mounted volumes.

@@ -109,7 +109,7 @@ fn inner(kind: &Kind) -> Option<(&'static Shape, String)> {
     let (kind, step) = match kind {
         Kind::Object(shape) => return Some((shape, String::new())),
         Kind::List(kind, _) => (kind, "[]"),
-        Kind::Map(kind) => (kind, "[…]"),
+        Kind::Map(kind, _) => (kind, "[…]"),
         _ => return None,
     };
     let (shape, rest) = inner(kind)?;
@@ -147,7 +147,7 @@ fn words(kind: &Kind) -> String {
             (Kind::Object(_), most) => format!("list, at most {most}"),
             (kind, _) => format!("list of {}", words(kind)),
         },
-        Kind::Map(kind) => format!("map of {}", words(kind)),
+        Kind::Map(kind, _) => format!("map of {}", words(kind)),
         Kind::Ignored => "any".to_owned(),
         Kind::Resource => "resources".to_owned(),
         Kind::Quoted(kind) => format!("string: {}", words(kind)),

@@ -9,7 +9,7 @@
 
 use super::decode::{Field, Fields};
 use super::document::{self, Node, Source, Value};
-use super::fields::{CHANGE_KIND, ROUTE_KIND};
+use super::fields::{CHANGE_KIND, RESOURCE, ROUTE_KIND};
 use super::names;
 use super::problem::Problems;
 use super::report::Report;
@@ -61,7 +61,7 @@ pub fn per_filter_config(config: &[u8]) -> Result<Changes, Problems> {
 pub fn metadata_value(key: &str, text: &str) -> Result<MetadataValue, Problems> {
     let mut report = Report::of_text(&format!("route metadata {key:.320?}"));
     let Some((namespace, name)) = names::pair(key) else {
-        report.text(Source::Inline, None, WANTED_KEY);
+        report.text(Source::Inline, None, wanted_key());
         return Err(report.finish());
     };
     let value = one(text.as_bytes(), &mut report)
@@ -147,7 +147,7 @@ impl Route {
         };
         for entry in entries {
             let Some((namespace, name)) = names::pair(&entry.name) else {
-                report.place(&shown(&entry.name), entry.mark, WANTED_KEY);
+                report.place(&shown(&entry.name), entry.mark, wanted_key());
                 continue;
             };
             let owner = format!("route metadata {}", shown(&entry.name));
@@ -174,6 +174,10 @@ impl Route {
     }
 }
 
+fn wanted_key() -> String {
+    format!("the name must be {}", RESOURCE.wanted)
+}
+
 fn shown(key: &str) -> String {
     format!("{key:.320?}")
 }
@@ -190,7 +194,6 @@ fn filter_config(node: &Node, report: &mut Report) -> Changes {
     changes
 }
 
-const WANTED_KEY: &str = "the key must be a resource, <namespace>/<name>";
 const WANTED_VALUE: &str =
     "must be true, false, {pluginConfig: {…}}, or a WasmPlugin or TrafficExtension";
 
@@ -224,9 +227,6 @@ fn value(node: &Node, namespace: &str, name: &str, report: &mut Report) -> Optio
 fn changes(plugins: &Field<'_>, report: &mut Report) -> Changes {
     let mut changes = Changes::new();
     for (entry, field) in plugins.entries(report).unwrap_or_default() {
-        if names::pair(&entry.name).is_none() {
-            report.place(&field.path, entry.mark, WANTED_KEY);
-        }
         if let Some(fields) = field.object(report) {
             changes.insert(entry.name.clone(), change(fields, report));
         }

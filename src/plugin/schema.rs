@@ -83,7 +83,7 @@ fn rule(rule: &Rule) -> Vec<Value> {
 
 fn field(field: &'static FieldShape) -> Map<String, Value> {
     let mut schema = match (field.name, &field.kind) {
-        ("annotations", Kind::Map(_)) => annotations(),
+        ("annotations", Kind::Map(..)) => annotations(),
         (_, kind) => self::kind(kind),
     };
     if !matches!(field.need, Need::Required) {
@@ -119,7 +119,7 @@ fn preset_value(preset: &Preset, kind: &Kind) -> Option<Value> {
         (Preset::Number(number), Kind::Whole(_)) => json!(number),
         (Preset::Boolean(value), Kind::Boolean) => json!(value),
         (Preset::Text(_), Kind::List(..)) => json!([]),
-        (Preset::Text(_), Kind::Map(_)) => json!({}),
+        (Preset::Text(_), Kind::Map(..)) => json!({}),
         (Preset::Text("\"\""), _) => json!(""),
         (preset, _) => json!(preset.to_string()),
     })
@@ -155,10 +155,17 @@ fn kind(kind: &'static Kind) -> Map<String, Value> {
             }
             schema
         }
-        Kind::Map(values) => json!({
-            "type": "object",
-            "additionalProperties": self::kind(values),
-        }),
+        Kind::Map(values, names) => {
+            let mut schema = json!({
+                "type": "object",
+                "additionalProperties": self::kind(values),
+            });
+            if let (Some(schema), Some(form)) = (schema.as_object_mut(), names) {
+                let pattern = json!({ "pattern": form.pattern });
+                schema.insert("propertyNames".to_owned(), pattern);
+            }
+            schema
+        }
         Kind::Free => json!({ "type": "object" }),
         Kind::Ignored => json!({}),
         Kind::Resource => {

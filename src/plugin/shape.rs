@@ -68,8 +68,8 @@ pub(super) enum Kind {
     Object(&'static Shape),
     /// Values, and the most of them.
     List(&'static Kind, usize),
-    /// An object with free names, and what each of them holds.
-    Map(&'static Kind),
+    /// An object with free names: what each of them holds, and what it must look like.
+    Map(&'static Kind, Option<&'static Form>),
     /// An object that somebody else reads.
     Free,
     /// What nobody looks at.

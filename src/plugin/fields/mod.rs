@@ -11,7 +11,7 @@ pub(super) use annotation::{ANNOTATIONS, PREFIX};
 pub(super) use resource::{
     ANY_KIND, TRAFFIC_EXTENSION, TRAFFIC_EXTENSION_KIND, WASM_PLUGIN, WASM_PLUGIN_KIND,
 };
-pub(super) use route::{CHANGE_KIND, ROUTE, ROUTE_KIND};
+pub(super) use route::{CHANGE_KIND, RESOURCE, ROUTE, ROUTE_KIND};
 pub(super) use settings::{SETTINGS, SETTINGS_KIND};
 
 use super::names;

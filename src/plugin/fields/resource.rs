@@ -80,12 +80,12 @@ static METADATA: Shape = Shape {
         .or(Words("`workload.namespace`")),
         field(
             "annotations",
-            Kind::Map(&TEXT),
+            Kind::Map(&TEXT, None),
             "Those under `wasmplugin.io/` are ours; others are not looked at.",
         ),
         field(
             "labels",
-            Kind::Map(&TEXT),
+            Kind::Map(&TEXT, None),
             "Labels of the resource; not looked at.",
         ),
         field(
@@ -299,10 +299,16 @@ static SELECTOR: Shape = Shape {
     doc: "Which workloads.",
     fields: &[field(
         "matchLabels",
-        Kind::Map(&LABEL_VALUE),
+        Kind::Map(&LABEL_VALUE, Some(&LABEL_NAME)),
         "Labels that a workload must have, at most 4096; compared as they are, without wildcards.",
     )],
     rules: &[],
+};
+
+static LABEL_NAME: Form = Form {
+    pattern: r"^[^*]+$",
+    check: |text| !text.is_empty() && !text.contains('*'),
+    wanted: "a label's: not empty, and without *, which is no wildcard",
 };
 
 static LABEL_VALUE: Kind = Kind::Text(Text {
@@ -310,7 +316,7 @@ static LABEL_VALUE: Kind = Kind::Text(Text {
     form: Some(&Form {
         pattern: r"^[^*]*$",
         check: |text| !text.contains('*'),
-        wanted: "without *, which is no wildcard: labels are compared as they are",
+        wanted: "without *, which is no wildcard",
     }),
     is_secret: false,
 });

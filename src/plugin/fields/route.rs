@@ -1,6 +1,7 @@
 //! What routes say.
 
-use super::super::shape::{Kind, Shape, field};
+use super::super::names;
+use super::super::shape::{Form, Kind, Shape, field};
 
 pub(in super::super) static ROUTE_KIND: Kind = Kind::Object(&ROUTE);
 pub(in super::super) static CHANGE_KIND: Kind = Kind::Object(&CHANGE);
@@ -10,10 +11,17 @@ pub(in super::super) static ROUTE: Shape = Shape {
     doc: "What a route is given for the filter in `typed_per_filter_config`.",
     fields: &[field(
         "plugins",
-        Kind::Map(&CHANGE_KIND),
+        Kind::Map(&CHANGE_KIND, Some(&RESOURCE)),
         "What changes on this route, by resource: `<namespace>/<name>`.",
     )],
     rules: &[],
+};
+
+/// A resource.
+pub(in super::super) static RESOURCE: Form = Form {
+    pattern: r"^[a-z0-9-]+/[a-z0-9.-]+$",
+    check: |text| names::pair(text).is_some(),
+    wanted: "a resource, <namespace>/<name>",
 };
 
 pub(in super::super) static CHANGE: Shape = Shape {

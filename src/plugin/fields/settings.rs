@@ -75,7 +75,7 @@ static WORKLOAD: Shape = Shape {
         .or(Text(defaults::NAMESPACE)),
         field(
             "labels",
-            Kind::Map(&TEXT),
+            Kind::Map(&TEXT, None),
             "Labels of this proxy, for `selector`.",
         )
         .or(Text("{}")),

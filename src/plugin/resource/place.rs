@@ -51,16 +51,5 @@ fn selector_labels(field: &Field<'_>, report: &mut Report) -> Option<BTreeMap<St
     if labels.len() > MAX_LABELS {
         field.refuse(report, format!("must have at most {MAX_LABELS} labels"));
     }
-    for name in labels.keys() {
-        let message = if name.is_empty() {
-            "a label's name must not be empty"
-        } else if name.contains('*') {
-            "labels are compared as they are, a * is no wildcard"
-        } else {
-            continue;
-        };
-        let node = field.node.get(name).unwrap_or(field.node);
-        report.place(&format!("{}[{name:.64?}]", field.path), node.mark, message);
-    }
     Some(labels)
 }

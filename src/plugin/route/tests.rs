@@ -59,7 +59,7 @@ fn wrong_filter_configurations() {
         told.lines().collect::<Vec<_>>(),
         [
             "route configuration: unknown field \"plugin\", did you mean \"plugins\"? (at 1:1)",
-            "route configuration: plugins[\"a\"]: the key must be a resource, \
+            "route configuration: plugins[\"a\"]: the name must be a resource, \
              <namespace>/<name> (at 3:3)",
             "route configuration: plugins[\"shop/b\"]: unknown field \"enable\", did you mean \
              \"enabled\"? (at 4:12)",
@@ -117,9 +117,9 @@ fn wrong_metadata() {
         (
             "a",
             "true",
-            "route metadata \"a\": the key must be a resource, <namespace>/<name>",
+            "route metadata \"a\": the name must be a resource, <namespace>/<name>",
         ),
-        ("shop/a/b", "true", "the key must be a resource"),
+        ("shop/a/b", "true", "the name must be a resource"),
         (
             "shop/a",
             "maybe",
@@ -201,7 +201,7 @@ typed_per_filter_config:
     }
     assert_eq!(
         told(super::route(b"{a: true, shop/b: x}")),
-        "route: \"a\": the key must be a resource, <namespace>/<name> (at 1:2)\n\
+        "route: \"a\": the name must be a resource, <namespace>/<name> (at 1:2)\n\
          route metadata \"shop/b\": must be true, false, {pluginConfig: {…}}, or a WasmPlugin or \
          TrafficExtension (at 1:19)"
     );

@@ -13,6 +13,9 @@ const SAMPLES: &[&str] = &[
     "a-",
     "a..b",
     "a/b",
+    "shop/a.b",
+    "shop.a/b",
+    "Shop/a",
     "/a",
     "./a",
     "*",
@@ -49,7 +52,7 @@ fn kinds(kind: &'static Kind, found: &mut Vec<&'static Kind>) {
     found.push(kind);
     match kind {
         Kind::Object(shape) => shape.fields.iter().for_each(|f| kinds(&f.kind, found)),
-        Kind::List(inner, _) | Kind::Map(inner) | Kind::Quoted(inner) => kinds(inner, found),
+        Kind::List(inner, _) | Kind::Map(inner, _) | Kind::Quoted(inner) => kinds(inner, found),
         _ => {}
     }
 }
@@ -72,9 +75,10 @@ fn all_kinds() -> Vec<&'static Kind> {
 fn patterns_take_what_decoding_takes() {
     let mut forms = 0;
     for kind in all_kinds() {
-        let Kind::Text(Text {
+        let (Kind::Text(Text {
             form: Some(form), ..
-        }) = kind
+        })
+        | Kind::Map(_, Some(form))) = kind
         else {
             continue;
         };
