@@ -243,6 +243,20 @@ spec:
     );
 }
 
+#[test]
+fn validate_knows_how_much_kubernetes_takes() {
+    let annotation = format!("wasmplugin.io/raw-plugin-config: {}", "x".repeat(1 << 18));
+    let name = format!("{{name: good, annotations: {{{annotation}}}, ");
+    let dir = Dir::new().with("a.yaml", &GOOD.replace("{name: good, ", &name));
+    dir.run(&["validate", "a.yaml"]).exits(0);
+    let run = dir.run(&["validate", "--portable", "a.yaml"]);
+    let stdout = run.exits(1).stdout();
+    assert!(
+        stdout.contains("Kubernetes refuses more than 256 KiB"),
+        "{stdout}"
+    );
+}
+
 /// Settings, a directory, labels and a route.
 fn shop() -> Dir {
     let resource = |name: &str, spec: &str| {

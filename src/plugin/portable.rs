@@ -3,7 +3,7 @@
 //! What is different wherever a field is written stands in the tables of [`super::fields`]; here is
 //! what depends on its value. Each note is a problem for those who want one file for both.
 
-use super::document::{Node, Value};
+use super::document::{Entry, Node, Value};
 use super::fields::{ANNOTATIONS, PREFIX, TRAFFIC_EXTENSION, WASM_PLUGIN};
 use super::report::Report;
 use super::shape::{Kind, Shape};
@@ -41,6 +41,9 @@ pub(super) fn notes(resource: &Node, report: &mut Report) {
     }
 }
 
+/// The most bytes of all annotations of an object, names and values, that Kubernetes takes.
+const MAX_ANNOTATIONS: usize = 256 << 10;
+
 struct Notes<'r> {
     report: &'r mut Report,
 }
@@ -74,10 +77,17 @@ impl Notes<'_> {
                            be another";
             self.add("metadata.creationTimestamp", node, message);
         }
-        let Some(Value::Object(entries)) = metadata.get("annotations").map(|node| &node.value)
-        else {
+        let Some(annotations) = metadata.get("annotations") else {
             return;
         };
+        let Value::Object(entries) = &annotations.value else {
+            return;
+        };
+        let size = |entry: &Entry| entry.name.len() + entry.node.text().map_or(0, str::len);
+        if entries.iter().map(size).sum::<usize>() > MAX_ANNOTATIONS {
+            let message = "Kubernetes refuses more than 256 KiB of annotations";
+            self.add("metadata.annotations", annotations, message);
+        }
         for entry in entries {
             let key = entry.name.strip_prefix(PREFIX);
             if let Some(field) = key.and_then(|key| ANNOTATIONS.field(key)) {
