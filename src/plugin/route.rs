@@ -5,10 +5,10 @@
 //! Both come to the same [`Change`]; what is equal compares and hashes as equal, so that equal
 //! configurations can share one root context.
 //!
-//! Where a route has both, which one wins is for the caller to say; each has its own keys.
+//! Where a route has both, metadata wins, field by field: see [`Change::lay_over`].
 
 use super::decode::{Field, Fields};
-use super::document::{self, Node, Source, Value};
+use super::document::{self, Entry, Node, Source, Value};
 use super::fields::{CHANGE_KIND, RESOURCE, ROUTE_KIND};
 use super::names;
 use super::problem::Problems;
@@ -27,6 +27,14 @@ pub struct Change {
     /// What the guest reads as its plugin configuration here, in place of its own; equal
     /// configurations are equal bytes, however they were written.
     pub config: Option<Vec<u8>>,
+}
+
+impl Change {
+    /// Lays `above` over this, which holds where `above` says nothing.
+    pub fn lay_over(&mut self, above: Self) {
+        self.enabled = above.enabled.or(self.enabled);
+        self.config = above.config.or_else(|| self.config.take());
+    }
 }
 
 /// What a value of route metadata says.
@@ -87,7 +95,7 @@ pub struct Route {
 }
 
 /// Reads a route as Envoy has it, or one of the two objects that [`per_filter_config`] and
-/// [`metadata_value`] read. Of both ways, the filter configuration wins, plugin by plugin.
+/// [`metadata_value`] read.
 ///
 /// # Errors
 ///
@@ -113,13 +121,16 @@ impl Route {
             }
             return;
         }
+        if let Some(Value::Object(configs)) = configs.map(|node| &node.value) {
+            self.read_configs(configs, report);
+        }
         let ours = metadata.and_then(|node| node.get("filter_metadata")?.get("wasmplugin"));
         if let Some(node) = ours {
             self.read_metadata(node, report);
         }
-        let Some(Value::Object(configs)) = configs.map(|node| &node.value) else {
-            return;
-        };
+    }
+
+    fn read_configs(&mut self, configs: &[Entry], report: &mut Report) {
         for config in configs {
             let config = config.node.get("filter_config");
             let Some(value) = config.and_then(|config| config.get("value")) else {
@@ -165,7 +176,8 @@ impl Route {
             });
             match said {
                 Some(MetadataValue::Change(change)) => {
-                    self.changes.insert(entry.name.clone(), change);
+                    let below = self.changes.entry(entry.name.clone()).or_default();
+                    below.lay_over(change);
                 }
                 Some(MetadataValue::Add(resource)) => self.added.push(*resource),
                 None => {}

@@ -156,6 +156,36 @@ fn wrong_metadata() {
 }
 
 #[test]
+fn metadata_wins_field_by_field() {
+    for (below, above, both) in [
+        (
+            changed(None, None),
+            changed(Some(true), None),
+            changed(Some(true), None),
+        ),
+        (
+            changed(Some(false), None),
+            changed(None, None),
+            changed(Some(false), None),
+        ),
+        (
+            changed(Some(false), Some("a")),
+            changed(Some(true), None),
+            changed(Some(true), Some("a")),
+        ),
+        (
+            changed(None, Some("a")),
+            changed(None, Some("")),
+            changed(None, Some("")),
+        ),
+    ] {
+        let mut laid = below;
+        laid.lay_over(above);
+        assert_eq!(laid, both);
+    }
+}
+
+#[test]
 fn routes_as_envoy_has_them() {
     let text = r#"
 match: {prefix: /}
@@ -182,8 +212,8 @@ typed_per_filter_config:
     let route = route(text.as_bytes()).unwrap();
     let wanted = [
         ("shop/a", changed(Some(false), None)),
-        // The filter configuration wins.
-        ("shop/b", changed(Some(true), None)),
+        // Both say something about it.
+        ("shop/b", changed(Some(true), Some(r#"{"x":1}"#))),
     ];
     let wanted = wanted.map(|(name, change)| (name.to_owned(), change));
     assert_eq!(route.changes, Changes::from(wanted));
