@@ -8,7 +8,10 @@ pub(in super::super) static CHANGE_KIND: Kind = Kind::Object(&CHANGE);
 
 pub(in super::super) static ROUTE: Shape = Shape {
     name: "Route",
-    doc: "What a route is given for the filter in `typed_per_filter_config`.",
+    doc: "What a route is given for the filter in `typed_per_filter_config`. Route metadata \
+          (`filter_metadata.wasmplugin`) says the same, and wins, with a flat text for each \
+          resource: `true`, `false`, `{pluginConfig: {…}}`, or a whole resource, which the route \
+          brings.",
     fields: &[field(
         "plugins",
         Kind::Map(&CHANGE_KIND, Some(&RESOURCE)),
