@@ -274,15 +274,15 @@ impl Fetch<'_> {
     /// Little, where there is a module to go on with.
     fn patience(&self) -> Patience {
         let patience = Patience::of(self.settings);
-        if self.stored().is_some() {
-            patience.little()
-        } else {
-            patience
+        let want = self.request.sha256.as_deref();
+        // Whether the module is still there shows when it is wanted.
+        match self.store.find(self.key) {
+            Some(entry) if entry.is(want) => patience.little(),
+            _ => patience,
         }
     }
 
     fn http(&self, url: &str) -> Result<Fetched, FetchError> {
-        self.fetcher.stats.cache_miss();
         let session = self.begun(self.fetcher.session(self.settings))?;
         let shown = self.request.shown();
         let max = self.settings.max_module_bytes;
@@ -291,6 +291,7 @@ impl Fetch<'_> {
             let bytes = http::fetch(session.client(), url, max).await?;
             Fetched::check(bytes, want, "the module at that URL, unpacked,")
         })?;
+        self.fetcher.stats.cache_miss();
         Ok(self.keep(fetched, &[self.key]))
     }
 

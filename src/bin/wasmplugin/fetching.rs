@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use wasmplugin_host::plugin::{self, FetchSettings, ModuleUrl};
-use wasmplugin_host::source::{Fetched, Fetcher, Progress, Request, SecretName};
+use wasmplugin_host::source::{Fetched, Fetcher, Origin, Progress, Request, SecretName};
 use wasmplugin_host::telemetry::{Level, Log};
 
 /// How to fetch.
@@ -54,6 +54,11 @@ impl Fetching {
         let result = fetcher.refresh(&request, &settings);
         if let Some(bar) = bar {
             bar.clear();
+        }
+        if let Ok(fetched) = &result
+            && let Origin::LastGood(error) = fetched.origin()
+        {
+            eprintln!("warning: {error}; this is what was fetched before");
         }
         result.map_err(|error| error.to_string())
     }

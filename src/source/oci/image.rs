@@ -132,7 +132,8 @@ impl Resolved {
                     if names.is_empty() {
                         "no file".to_owned()
                     } else {
-                        names.join(", ")
+                        // Somebody else chose them, and this goes into logs.
+                        names.join(", ").escape_debug().to_string()
                     }
                 )))
             }

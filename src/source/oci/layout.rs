@@ -30,6 +30,9 @@ const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+j
 const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
 const DOCKER_LAYER: &str = "application/vnd.docker.image.rootfs.diff.tar";
 
+/// Types of layers that an error tells.
+const TYPES: usize = 5;
+
 const OCI_LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 
 /// How an image carries its module.
@@ -118,10 +121,12 @@ fn found(manifest: &ImageManifest) -> String {
     let config = manifest.config().media_type();
     let layers = manifest.layers();
     if layers.is_empty() {
+        let config = config.as_ref().escape_debug();
         return format!("it has no layers, and a configuration of type {config}");
     }
     let types: Vec<_> = layers
         .iter()
+        .take(TYPES)
         .map(|layer| layer.media_type().as_ref())
         .collect();
     let hint = if config.as_ref() == SOLO_CONFIG {
@@ -129,10 +134,13 @@ fn found(manifest: &ImageManifest) -> String {
     } else {
         ""
     };
+    // Somebody else chose these, and they go into logs.
+    let config = config.as_ref().escape_debug();
+    let types = types.join(", ");
+    let types = types.escape_debug();
     format!(
-        "its configuration is of type {config}, its layers are of type {}{hint}; wanted is a layer of type \
-         {CNCF} or {}, or a tar with the file {}",
-        types.join(", "),
+        "its configuration is of type {config}, its layers are of type {types}{hint}; wanted is a \
+         layer of type {CNCF} or {}, or a tar with the file {}",
         SOLO.join(" or "),
         crate::source::unbox::PLUGIN,
     )

@@ -125,3 +125,21 @@ fn what_is_broken_is_told() {
     assert_eq!(broken(&promise(100)), Label::Archive);
     assert_eq!(broken(&gzip(b"\x1f\x8b")), Label::Archive);
 }
+
+/// Whatever happens on the way, nothing but an error comes of it.
+#[test]
+fn no_damage_is_a_panic() {
+    let tarred = tar(&[("a", b"x"), ("plugin.wasm", WASM)]);
+    for packed in [gzip(&tarred), zstd(&tarred), tarred] {
+        for at in 0..packed.len() {
+            for change in [1, 0x80, 0xff] {
+                let mut damaged = packed.clone();
+                damaged[at] ^= change;
+                let _any = module(damaged.clone(), "x", MAX);
+                let _any = layer(&damaged, "x", MAX);
+            }
+            let _any = module(packed[..at].to_vec(), "x", MAX);
+            let _any = layer(&packed[..at], "x", MAX);
+        }
+    }
+}

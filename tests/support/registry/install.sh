@@ -8,4 +8,4 @@ done
 [ ${#missing[@]} -eq 0 ] && exit
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq
-apt-get install -qq --no-install-recommends "${missing[@]}"
+apt-get install -qq -o DPkg::Lock::Timeout=300 --no-install-recommends "${missing[@]}"
