@@ -40,6 +40,14 @@ fn schemas_and_the_page_of_fields_are_current() {
     }
 }
 
+#[test]
+fn every_end_of_an_attempt_is_told() {
+    let text = fs::read_to_string(root().join("README.md")).expect("README.md");
+    for label in wasmplugin_host::source::Label::ALL {
+        assert!(text.contains(&format!("`{label}`")), "{label}");
+    }
+}
+
 /// `text` with these rows in the table that begins with the line `head`.
 fn with_table(text: &str, head: &str, rows: &[[String; 3]]) -> String {
     let mut result = String::new();

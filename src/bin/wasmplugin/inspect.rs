@@ -131,6 +131,7 @@ impl Report {
             line("memory", &format!("{}{most}", kib(*first)))?;
         }
         line("callbacks", &self.contents.callbacks().join(", "))?;
+        line("other exports", &self.contents.entries().join(", "))?;
         line("imports", &self.contents.imports.join(", "))?;
         for (name, size) in &self.contents.custom_sections {
             line("section", &format!("{name} ({size} bytes)"))?;
@@ -203,7 +204,14 @@ impl Contents {
         Ok(contents)
     }
 
-    /// The exports that the host calls.
+    /// The exports that the host calls to start the module, and to get memory of it.
+    fn entries(&self) -> Vec<&str> {
+        let known = ["_initialize", "_start", "main", "malloc"];
+        let exports = self.exports.iter().map(String::as_str);
+        exports.filter(|name| known.contains(name)).collect()
+    }
+
+    /// The exports that the host calls for events.
     fn callbacks(&self) -> Vec<&str> {
         let exports = self.exports.iter().map(String::as_str);
         exports

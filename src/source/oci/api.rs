@@ -175,7 +175,7 @@ impl<'a> Api<'a> {
             let answer = answer.success(&what)?;
             let index = self.index(&answer.body, &what)?;
             found.extend(index.manifests().iter().cloned());
-            match next_page(&answer, &self.reference.repository) {
+            match next_page(answer.header("link"), &self.reference.repository) {
                 Some(next) => path = next,
                 None => break,
             }
@@ -304,12 +304,38 @@ fn media_type(answer: &Answer) -> String {
 }
 
 /// What follows `/v2/<repository>/` in the `Link` header's next page.
-fn next_page(answer: &Answer, repository: &str) -> Option<String> {
-    let link = answer.header("link")?;
+fn next_page(link: Option<&str>, repository: &str) -> Option<String> {
+    let link = link?;
     let (target, rest) = link.strip_prefix('<')?.split_once('>')?;
     if !rest.contains("next") {
         return None;
     }
     let (_, path) = target.split_once(&format!("/v2/{repository}/"))?;
     Some(path.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_page_stays_in_the_repository() {
+        let next = |link: &str| next_page(Some(link), "a/b");
+        for (link, path) in [
+            (
+                r#"</v2/a/b/referrers/x?n=2>; rel="next""#,
+                Some("referrers/x?n=2"),
+            ),
+            (
+                r#"<https://other/v2/a/b/referrers/x>; rel=next"#,
+                Some("referrers/x"),
+            ),
+            (r#"</v2/c/referrers/x>; rel="next""#, None),
+            (r#"</v2/a/b/referrers/x>; rel="prev""#, None),
+            ("nonsense", None),
+        ] {
+            assert_eq!(next(link).as_deref(), path, "{link}");
+        }
+        assert_eq!(next_page(None, "a/b"), None);
+    }
 }

@@ -223,3 +223,78 @@ fn root_ids(runtime_config: Option<&[u8]>) -> Vec<String> {
         .filter_map(|id| id.as_str().map(str::to_owned))
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn descriptor(number: u8, platform: Value, annotations: Value) -> Descriptor {
+        let descriptor = json!({
+            "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "digest": format!("sha256:{}", Digest::of(&[number])),
+            "size": number,
+            "platform": platform,
+            "annotations": annotations,
+        });
+        serde_json::from_value(descriptor).unwrap()
+    }
+
+    #[test]
+    fn the_image_for_webassembly_is_taken_before_the_one_that_istio_takes() {
+        let platform =
+            |architecture: &str, os: &str| json!({ "architecture": architecture, "os": os });
+        let attested = json!({ "vnd.docker.reference.type": "attestation-manifest" });
+        let all = [
+            descriptor(0, platform("wasm", "wasip1"), attested),
+            descriptor(1, platform("arm64", "linux"), Value::Null),
+            descriptor(2, Value::Null, Value::Null),
+            descriptor(3, platform("amd64", "linux"), Value::Null),
+            descriptor(4, platform("amd64", "linux"), Value::Null),
+            descriptor(5, platform("wasm", "wasip1"), Value::Null),
+        ];
+        for (count, taken) in [
+            (1, None),
+            (2, Some(1)),
+            (3, Some(2)),
+            (5, Some(3)),
+            (6, Some(5)),
+        ] {
+            let best = best(&all[..count]).map(Descriptor::size);
+            assert_eq!(best, taken, "of {count}");
+        }
+    }
+
+    #[test]
+    fn an_index_is_told_by_what_it_has() {
+        let kind = |text: &str, media_type: &str| {
+            let manifest = Manifest {
+                media_type: media_type.to_owned(),
+                digest: Digest::of(text.as_bytes()),
+                bytes: text.as_bytes().to_vec(),
+            };
+            INDEXES.contains(&kind(&manifest).unwrap().as_str())
+        };
+        assert!(kind(r#"{"manifests": []}"#, "application/json"));
+        assert!(kind(&format!(r#"{{"mediaType": "{}"}}"#, INDEXES[1]), ""));
+        assert!(kind("{}", INDEXES[0]));
+        assert!(!kind(r#"{"layers": []}"#, "application/json"));
+    }
+
+    #[test]
+    fn root_ids_are_a_hint() {
+        for (text, ids) in [
+            (r#"{"config": {"rootIds": ["a", "b", 1]}}"#, &["a", "b"][..]),
+            (
+                r#"{"type": "envoy_proxy", "config": {"root_ids": ["c"]}}"#,
+                &["c"],
+            ),
+            ("{}", &[]),
+            ("[", &[]),
+        ] {
+            assert_eq!(root_ids(Some(text.as_bytes())), ids, "{text}");
+        }
+        assert!(root_ids(None).is_empty());
+    }
+}

@@ -160,3 +160,90 @@ fn is_tar(layer: &Descriptor) -> bool {
         .or_else(|| media_type.strip_prefix(OCI_LAYER));
     packing.is_some_and(|packing| matches!(packing, "" | ".gzip" | ".zstd" | "+gzip" | "+zstd"))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// The layout of a manifest with these types, and the sizes of the layers to look into.
+    fn place(manifest: &str, config: &str, layers: &[&str]) -> Result<(Layout, Vec<u64>), String> {
+        let descriptor = |(size, kind): (usize, &&str)| {
+            let digest = format!("sha256:{}", "0".repeat(64));
+            json!({ "mediaType": kind, "digest": digest, "size": size })
+        };
+        let layers: Vec<_> = layers.iter().enumerate().map(descriptor).collect();
+        let config = descriptor((0, &config));
+        let text = json!({ "schemaVersion": 2, "config": config, "layers": layers });
+        let parsed: ImageManifest = serde_json::from_value(text).unwrap();
+        Ok(match Place::of(&parsed, manifest)? {
+            Place::Layer(layout, layer) => (layout, vec![layer.size()]),
+            Place::Inside(layout, layers) => {
+                (layout, layers.iter().map(|layer| layer.size()).collect())
+            }
+        })
+    }
+
+    #[test]
+    fn layouts_are_told_by_their_types() {
+        let oci = |packing: &str| format!("{OCI_LAYER}{packing}");
+        let docker = |packing: &str| format!("{DOCKER_LAYER}{packing}");
+        let oci_config = "application/vnd.oci.image.config.v1+json";
+        for (manifest, config, layers, found) in [
+            (
+                DOCKER_MANIFEST,
+                DOCKER_CONFIG,
+                vec![docker(".gzip"), docker(".gzip")],
+                (Layout::Docker, vec![1, 0]),
+            ),
+            (
+                "",
+                DOCKER_CONFIG,
+                vec![docker("")],
+                (Layout::Docker, vec![0]),
+            ),
+            (
+                "",
+                oci_config,
+                vec![oci("+gzip"), oci("+zstd"), oci("")],
+                (Layout::Oci, vec![2, 1, 0]),
+            ),
+            (
+                "",
+                SOLO_CONFIG,
+                vec![SOLO_CONFIG.to_owned(), SOLO[0].to_owned()],
+                (Layout::Solo, vec![1]),
+            ),
+            (
+                "",
+                SOLO_CONFIG,
+                vec![SOLO[1].to_owned()],
+                (Layout::Solo, vec![0]),
+            ),
+            (
+                "",
+                "application/vnd.wasm.config.v0+json",
+                vec![CNCF.to_owned()],
+                (Layout::Cncf, vec![0]),
+            ),
+        ] {
+            let layers: Vec<_> = layers.iter().map(String::as_str).collect();
+            assert_eq!(place(manifest, config, &layers), Ok(found), "{layers:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_layout_is_told() {
+        for (layers, told) in [
+            (&[][..], "no layers"),
+            (&["application/x\n"], "application/x\\n"),
+            (&["application/vnd.oci.image.layer.v1.tar+x"], "tar+x"),
+            (&[CNCF, CNCF], "2 layers"),
+            (&[SOLO_CONFIG], "without its module"),
+        ] {
+            let error = place("", SOLO_CONFIG, layers).unwrap_err();
+            assert!(error.contains(told), "{layers:?}: {error}");
+        }
+    }
+}
