@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use wasmplugin_host::chain::{Filter, Stream};
-use wasmplugin_host::control::{Letter, PluginSet, Process, Task, Threads};
+use wasmplugin_host::control::{Deployment, Letter, Process, Task, Threads};
 use wasmplugin_host::plugin::{self, PhaseSet, Plan};
 use wasmplugin_host::proxy_wasm::{
     AbiVersion, Attributes, Bodies, Callouts, Direction, Exchange, FilterState, Headers, Map,
@@ -144,8 +144,8 @@ fn example(name: &str) -> String {
     path.to_str().expect("a UTF-8 path").to_owned()
 }
 
-/// A plan of `count` plugins that run the example api-key.
-fn plan(count: usize) -> Plan {
+/// Settings of `count` plugins that run the example api-key.
+fn settings(count: usize) -> String {
     let url = example("api-key");
     let mut settings = String::from("plugins:\n");
     for i in 0..count {
@@ -157,6 +157,10 @@ fn plan(count: usize) -> Plan {
         )
         .expect("a string takes everything");
     }
+    settings
+}
+
+fn plan(settings: &str) -> Plan {
     let no_file = |_: &str| Err(io::ErrorKind::NotFound.into());
     plugin::plan(settings.as_bytes(), &no_file).expect("good settings")
 }
@@ -165,16 +169,21 @@ fn process() -> Arc<Process> {
     Process::start(Arc::new(Quiet), Arc::new(Alone)).expect("a process")
 }
 
-fn loaded(process: &Arc<Process>, count: usize) -> Arc<PluginSet> {
-    let set = process.plugins(&plan(count), 1);
-    assert!(set.wait(Duration::from_secs(60)), "the example loads");
-    set
+fn loaded(process: &Arc<Process>, count: usize) -> Arc<Deployment> {
+    let deployed = process.deploy(settings(count).as_bytes(), 1);
+    let (deployment, _) = deployed.expect("good settings");
+    assert!(
+        deployment.wait(Duration::from_secs(60)),
+        "the example loads"
+    );
+    deployment
 }
 
 fn resources(c: &mut Criterion) {
     let mut group = c.benchmark_group("resources");
     group.sample_size(20);
-    group.bench_function("plan of 1000", |b| b.iter(|| black_box(plan(1000))));
+    let settings = settings(1000);
+    group.bench_function("plan of 1000", |b| b.iter(|| plan(black_box(&settings))));
     group.finish();
 }
 
@@ -205,8 +214,8 @@ fn streams(c: &mut Criterion) {
     let process = process();
     let mut group = c.benchmark_group("stream");
     for count in [0, 1, 5] {
-        let set = loaded(&process, count);
-        let filters = set.filters(PhaseSet::ALL);
+        let deployment = loaded(&process, count);
+        let filters = deployment.current().base().filters(PhaseSet::ALL);
         group.bench_function(format!("headers through {count} plugins"), |b| {
             b.iter(|| stream(&filters));
         });
@@ -217,7 +226,8 @@ fn streams(c: &mut Criterion) {
 /// A request and a response, headers only, from its beginning to its end.
 fn stream(filters: &[Arc<dyn Filter>]) {
     let exchange = Box::new(Exchange::new(Request::new()));
-    let mut stream = Stream::new(filters, 0, exchange);
+    let mut stream = Stream::new(0, exchange);
+    stream.meet(filters);
     stream.on_headers(Direction::Request, true);
     stream.on_headers(Direction::Response, true);
     stream.complete();

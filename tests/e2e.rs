@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use support::bootstrap::{Bootstrap, Template};
 use support::envoy::{Envoy, Launch, complaints, module_lines};
-use support::guests::{Guests, plugin};
+use support::guests::{Guests, marks, plugin};
 use support::upstream::Upstream;
 use support::{ENVOYS, NEWEST, free_port, http, module, wait_for};
 
@@ -26,14 +26,6 @@ const SHORT_WAIT: &str = "startup: { wait: 2s }";
 /// Settings of one entry: all phases, `plugins` as [`plugin`] writes them.
 fn settings(plugins: &[String]) -> String {
     format!("{SHORT_WAIT}\nplugins:\n{}", plugins.concat())
-}
-
-/// The marks that `response`, an echo, shows.
-fn marks(response: &http::Response) -> String {
-    response.json()["headers"]["x-mark"]
-        .as_str()
-        .unwrap_or_default()
-        .to_owned()
 }
 
 // === examples ===

@@ -59,6 +59,15 @@ pub(crate) type ConfigModulePtr = *const c_void;
 /// A per-route configuration on our side.
 pub(crate) type RouteConfigModulePtr = *const c_void;
 
+/// Envoy's side of a bootstrap extension's configuration.
+pub(crate) type BootstrapEnvoyPtr = *mut c_void;
+
+/// Our side of it.
+pub(crate) type BootstrapModulePtr = *const c_void;
+
+/// A scheduler of a bootstrap extension.
+pub(crate) type BootstrapSchedulerPtr = *mut c_void;
+
 // === buffers ===
 
 /// Bytes of ours that Envoy reads during the call.
@@ -832,4 +841,37 @@ unsafe extern "C" {
         label_values_length: usize,
         value: u64,
     ) -> u32;
+}
+
+// The bootstrap extension; on the main thread unless said otherwise.
+unsafe extern "C" {
+    /// Lets Envoy's initialisation go on; exactly once.
+    pub(crate) fn envoy_dynamic_module_callback_bootstrap_extension_config_signal_init_complete(
+        config: BootstrapEnvoyPtr,
+    );
+    pub(crate) fn envoy_dynamic_module_callback_bootstrap_extension_config_scheduler_new(
+        config: BootstrapEnvoyPtr,
+    ) -> BootstrapSchedulerPtr;
+    /// Any thread.
+    pub(crate) fn envoy_dynamic_module_callback_bootstrap_extension_config_scheduler_commit(
+        scheduler: BootstrapSchedulerPtr,
+        event: u64,
+    );
+    /// Any thread.
+    pub(crate) fn envoy_dynamic_module_callback_bootstrap_extension_config_scheduler_delete(
+        scheduler: BootstrapSchedulerPtr,
+    );
+    /// False where the path is taken, or the admin interface is off.
+    pub(crate) fn envoy_dynamic_module_callback_bootstrap_extension_register_admin_handler(
+        config: BootstrapEnvoyPtr,
+        path: ModuleBuffer,
+        help: ModuleBuffer,
+        removable: bool,
+        mutates_server_state: bool,
+    ) -> bool;
+    /// In `bootstrap_extension_admin_request` alone; the body is copied.
+    pub(crate) fn envoy_dynamic_module_callback_bootstrap_extension_admin_set_response(
+        config: BootstrapEnvoyPtr,
+        body: ModuleBuffer,
+    );
 }

@@ -1,19 +1,19 @@
 //! A filter entry's configuration.
 
-use std::fs;
-use std::io;
 use std::sync::{Arc, OnceLock};
 
-use wasmplugin_host::chain::Filter;
-use wasmplugin_host::control::{PluginSet, Process, ProcessError};
-use wasmplugin_host::plugin;
+use wasmplugin_host::control::{
+    self, Deployment, Filters, Generation, Process, ProcessError, RouteKey,
+};
+use wasmplugin_host::plugin::PhaseSet;
 use wasmplugin_host::proxy_wasm::CallEvent;
 use wasmplugin_host::telemetry::{Level, Log as _};
 
 use crate::abi::*;
 use crate::callout::ConfigCallouts;
 use crate::log::EnvoyLog;
-use crate::metrics::GuestMetrics;
+use crate::metrics::MetricIds;
+use crate::start;
 use crate::threads::threads;
 
 /// The `filter_name` that we answer to.
@@ -23,10 +23,10 @@ const FILTER: &[u8] = b"wasmplugin";
 pub(crate) struct Config {
     /// Names this configuration among all of the process.
     number: u64,
-    filters: Arc<[Arc<dyn Filter>]>,
-    metrics: GuestMetrics,
+    phases: PhaseSet,
+    metrics: MetricIds,
     /// Taken when dropped.
-    set: Option<Arc<PluginSet>>,
+    deployment: Option<Arc<Deployment>>,
     process: Arc<Process>,
 }
 
@@ -46,22 +46,11 @@ impl Config {
             return None;
         }
         let process = process()?;
-        let plan = match plugin::plan(settings, &read_file) {
-            Ok(plan) => plan,
-            Err(problems) => {
-                for problem in problems.0 {
-                    error(&format!("configuration refused: {problem}"));
-                }
-                return None;
-            }
-        };
         // SAFETY: on the main thread.
         if unsafe { envoy_dynamic_module_callback_is_validation_mode() } {
-            let problems = process.check(&plan);
-            for (resource, problem) in &problems {
-                error(&format!(
-                    "configuration refused: plugin {resource}: {problem}"
-                ));
+            let problems = process.check(settings);
+            for problem in &problems {
+                error(&format!("configuration refused: {problem}"));
             }
             if !problems.is_empty() {
                 return None;
@@ -69,24 +58,25 @@ impl Config {
         }
         // SAFETY: on the main thread.
         let workers = unsafe { envoy_dynamic_module_callback_get_concurrency() };
-        let set = process.plugins(&plan, workers);
-        if !set.wait(plan.startup_wait) {
-            let line = format!(
-                "not all plugins are ready after startup.wait ({} ms); until they are, their fail \
-                 strategies rule",
-                plan.startup_wait.as_millis()
-            );
-            EnvoyLog.write(Level::Warn, line.as_bytes());
-        }
+        let (deployment, phases) = match process.deploy(settings, workers) {
+            Ok(deployed) => deployed,
+            Err(problems) => {
+                for problem in problems.0 {
+                    error(&format!("configuration refused: {problem}"));
+                }
+                return None;
+            }
+        };
+        start::hold(&deployment);
         let number = process.next_number();
         // SAFETY: the caller's word.
         unsafe { threads().add_config(number, config) };
         Some(Self {
             number,
             // SAFETY: the caller's word.
-            metrics: unsafe { GuestMetrics::define(config) },
-            filters: set.filters(plan.phases),
-            set: Some(set),
+            metrics: unsafe { MetricIds::define(config) },
+            phases,
+            deployment: Some(deployment),
             process: Arc::clone(process),
         })
     }
@@ -138,9 +128,27 @@ impl Config {
         &self.process
     }
 
-    /// The plugins of this entry, in order.
-    pub(crate) fn filters(&self) -> &[Arc<dyn Filter>] {
-        &self.filters
+    /// What a new stream runs.
+    pub(crate) fn generation(&self) -> Option<Arc<Generation>> {
+        let deployment = self.deployment.as_ref()?;
+        Some(control::open(deployment, self.number))
+    }
+
+    /// The plugins of this entry for a stream of `generation`, whose route says what `key` names.
+    pub(crate) fn filters(
+        &self,
+        generation: &Arc<Generation>,
+        key: &RouteKey,
+        port: impl FnOnce() -> Option<u16>,
+    ) -> Filters {
+        let lineup = match &self.deployment {
+            Some(deployment) => deployment.lineup(generation, key),
+            None => Arc::clone(generation.base()),
+        };
+        match lineup.has_ports().then(port).flatten() {
+            Some(port) => lineup.filters_on(self.phases, port),
+            None => lineup.filters(self.phases),
+        }
     }
 }
 
@@ -148,15 +156,14 @@ impl Drop for Config {
     fn drop(&mut self) {
         threads().remove_config(self.number);
         self.process.lose_calls(self.number);
-        self.filters = Arc::new([]);
-        if let Some(set) = self.set.take() {
-            self.process.release(set);
+        if let Some(deployment) = self.deployment.take() {
+            self.process.release(deployment);
         }
     }
 }
 
 /// What all entries share, started with the first one.
-fn process() -> Option<&'static Arc<Process>> {
+pub(crate) fn process() -> Option<&'static Arc<Process>> {
     static PROCESS: OnceLock<Option<Arc<Process>>> = OnceLock::new();
     let process = PROCESS.get_or_init(|| match start() {
         Ok(process) => Some(process),
@@ -171,14 +178,6 @@ fn process() -> Option<&'static Arc<Process>> {
 fn start() -> Result<Arc<Process>, ProcessError> {
     let threads = Arc::clone(threads());
     Process::start(Arc::new(EnvoyLog), threads)
-}
-
-fn read_file(path: &str) -> io::Result<String> {
-    if !fs::metadata(path)?.is_file() {
-        // A pipe or device would block Envoy for ever.
-        return Err(io::Error::other("not a regular file"));
-    }
-    fs::read_to_string(path)
 }
 
 pub(crate) fn error(line: &str) {

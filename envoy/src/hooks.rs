@@ -11,10 +11,12 @@ use std::sync::Arc;
 use wasmplugin_host::proxy_wasm::{CallEvent, Direction};
 
 use crate::abi::*;
+use crate::bootstrap::Bootstrap;
 use crate::callout;
-use crate::config::{Config, error};
+use crate::config::Config;
 use crate::guard::guard;
 use crate::pin;
+use crate::route::Route;
 use crate::stream::Stream;
 
 /// Envoy's bytes, during the call.
@@ -102,18 +104,23 @@ extern "C" fn envoy_dynamic_module_on_http_filter_config_http_callout_done(
 #[unsafe(no_mangle)]
 extern "C" fn envoy_dynamic_module_on_http_filter_per_route_config_new(
     _name: EnvoyBuffer,
-    _settings: EnvoyBuffer,
+    settings: EnvoyBuffer,
 ) -> RouteConfigModulePtr {
     guard("http_filter_per_route_config_new", ptr::null(), || {
-        error("configuration refused: typed_per_filter_config: not supported by this version");
-        ptr::null()
+        // SAFETY: this hook's arguments.
+        let route = Route::new(unsafe { bytes(settings) });
+        route.map_or(ptr::null(), |route| Box::into_raw(Box::new(route)) as _)
     })
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn envoy_dynamic_module_on_http_filter_per_route_config_destroy(
-    _config: RouteConfigModulePtr,
+    route: RouteConfigModulePtr,
 ) {
+    guard("http_filter_per_route_config_destroy", (), || {
+        // SAFETY: what `per_route_config_new` returned, which Envoy gives back once.
+        drop(unsafe { Box::from_raw(route.cast::<Route>().cast_mut()) });
+    });
 }
 
 // === streams ===
@@ -348,4 +355,157 @@ extern "C" fn envoy_dynamic_module_on_http_filter_downstream_below_write_buffer_
     _filter: FilterEnvoyPtr,
     _stream: FilterModulePtr,
 ) {
+}
+
+// === the bootstrap extension: all hooks must be there where one is configured ===
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_bootstrap_extension_config_new(
+    config: BootstrapEnvoyPtr,
+    name: EnvoyBuffer,
+    _settings: EnvoyBuffer,
+) -> BootstrapModulePtr {
+    guard("bootstrap_extension_config_new", ptr::null(), || {
+        // SAFETY: this hook's arguments.
+        let bootstrap = unsafe { Bootstrap::new(config, bytes(name)) };
+        bootstrap.map_or(ptr::null(), |bootstrap| {
+            Box::into_raw(Box::new(bootstrap)) as _
+        })
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_bootstrap_extension_config_destroy(
+    bootstrap: BootstrapModulePtr,
+) {
+    guard("bootstrap_extension_config_destroy", (), || {
+        // SAFETY: what `config_new` returned, which Envoy gives back once.
+        drop(unsafe { Box::from_raw(bootstrap.cast::<Bootstrap>().cast_mut()) });
+    });
+}
+
+/// The extension is its configuration.
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_bootstrap_extension_new(
+    bootstrap: BootstrapModulePtr,
+    _envoy: *mut c_void,
+) -> *const c_void {
+    bootstrap
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_bootstrap_extension_destroy(_extension: *const c_void) {}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_bootstrap_extension_server_initialized(
+    _envoy: *mut c_void,
+    extension: *const c_void,
+) {
+    guard("bootstrap_extension_server_initialized", (), || {
+        // SAFETY: what `bootstrap_extension_new` returned: the configuration, which outlives it.
+        unsafe { (*extension.cast::<Bootstrap>()).on_server_initialized() };
+    });
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_bootstrap_extension_worker_thread_initialized(
+    _envoy: *mut c_void,
+    _extension: *const c_void,
+) {
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_bootstrap_extension_drain_started(
+    _envoy: *mut c_void,
+    _extension: *const c_void,
+) {
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_bootstrap_extension_shutdown(
+    _envoy: *mut c_void,
+    _extension: *const c_void,
+    completion: extern "C" fn(*mut c_void),
+    context: *mut c_void,
+) {
+    // Nothing of ours keeps Envoy from ending.
+    completion(context);
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_bootstrap_extension_config_scheduled(
+    config: BootstrapEnvoyPtr,
+    bootstrap: BootstrapModulePtr,
+    _event: u64,
+) {
+    guard("bootstrap_extension_config_scheduled", (), || {
+        // SAFETY: this hook's arguments; what `config_new` returned lives during the call.
+        unsafe { (*bootstrap.cast::<Bootstrap>()).on_scheduled(config) };
+    });
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_bootstrap_extension_admin_request(
+    config: BootstrapEnvoyPtr,
+    bootstrap: BootstrapModulePtr,
+    _method: EnvoyBuffer,
+    path: EnvoyBuffer,
+    _body: EnvoyBuffer,
+) -> u32 {
+    guard("bootstrap_extension_admin_request", 500, || {
+        // SAFETY: this hook's arguments; what `config_new` returned lives during the call.
+        unsafe { (*bootstrap.cast::<Bootstrap>()).on_admin(config, bytes(path)) }
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_bootstrap_extension_timer_fired(
+    _config: BootstrapEnvoyPtr,
+    _bootstrap: BootstrapModulePtr,
+    _timer: *mut c_void,
+) {
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_bootstrap_extension_file_changed(
+    _config: BootstrapEnvoyPtr,
+    _bootstrap: BootstrapModulePtr,
+    _path: EnvoyBuffer,
+    _events: u32,
+) {
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_bootstrap_extension_http_callout_done(
+    _config: BootstrapEnvoyPtr,
+    _bootstrap: BootstrapModulePtr,
+    _id: u64,
+    _result: u32,
+    _headers: *mut EnvoyHttpHeader,
+    _headers_size: usize,
+    _body_chunks: *mut EnvoyBuffer,
+    _body_chunks_size: usize,
+) {
+}
+
+/// Hooks that come only to those who asked for them.
+macro_rules! unasked {
+    ($($hook:ident)*) => {
+        $(
+            #[unsafe(no_mangle)]
+            extern "C" fn $hook(
+                _config: BootstrapEnvoyPtr,
+                _bootstrap: BootstrapModulePtr,
+                _name: EnvoyBuffer,
+            ) {
+            }
+        )*
+    };
+}
+
+unasked! {
+    envoy_dynamic_module_on_bootstrap_extension_cluster_add_or_update
+    envoy_dynamic_module_on_bootstrap_extension_cluster_removal
+    envoy_dynamic_module_on_bootstrap_extension_listener_add_or_update
+    envoy_dynamic_module_on_bootstrap_extension_listener_removal
 }

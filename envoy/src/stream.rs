@@ -11,14 +11,16 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use wasmplugin_host::chain::{self, BodyStatus, Effect};
+use wasmplugin_host::control::{self, Generation, Letter};
 use wasmplugin_host::proxy_wasm::peers::{self, Peer};
-use wasmplugin_host::proxy_wasm::{CallEvent, Direction, Exchange, Reply};
+use wasmplugin_host::proxy_wasm::{CallEvent, Direction, Exchange, Number, Reply};
 
 use crate::abi::*;
 use crate::callout;
 use crate::config::Config;
 use crate::guard::guard;
 use crate::host::{self, EnvoyStream};
+use crate::route::Route;
 use crate::threads::{Mail, Mailbox, threads};
 
 /// Details of a stream that a bug of ours has ended.
@@ -31,6 +33,10 @@ pub(crate) struct Stream {
     worker: u32,
     /// Outlives its streams.
     config: NonNull<Config>,
+    /// Keeps its plugins.
+    generation: Option<Arc<Generation>>,
+    /// The machine has its plugins.
+    begun: Cell<bool>,
     machine: RefCell<chain::Stream>,
     /// A hook panicked: the machine is not to be trusted any more.
     broken: Cell<bool>,
@@ -55,11 +61,13 @@ impl Stream {
                 envoy_dynamic_module_callback_http_filter_get_worker_index(filter),
             )
         };
-        let machine = chain::Stream::new(config.filters(), worker, Box::new(Exchange::new(stream)));
+        let machine = chain::Stream::new(worker, Box::new(Exchange::new(stream)));
         Rc::into_raw(Rc::new(Self {
             filter,
             worker,
             config: NonNull::from_ref(config),
+            generation: config.generation(),
+            begun: Cell::new(false),
             machine: RefCell::new(machine),
             broken: Cell::new(false),
             completed: Cell::new(false),
@@ -134,15 +142,45 @@ impl Stream {
         };
         for mail in mail {
             match mail {
-                Mail::Letter(letter) => self.run("http_filter_scheduled", (), |machine| {
-                    machine.on_actions(letter.instance, letter.context, letter.actions);
-                }),
+                Mail::Letter(letter) => {
+                    self.run("http_filter_scheduled", (), |machine| match letter {
+                        Letter::Asked {
+                            instance,
+                            context,
+                            actions,
+                        } => machine.on_actions(instance, context, actions),
+                        Letter::Gone { instance } => machine.on_gone(instance),
+                    });
+                }
                 Mail::Task(task) => guard("http_filter_scheduled", (), || {
                     self.config().process().run_on_worker(task);
                     peers::settle();
                 }),
             }
         }
+    }
+
+    /// Gives the machine its plugins. At the first hook that comes, when the route is known; up to
+    /// then, other filters may still change it.
+    #[inline]
+    fn begin(&self) {
+        if self.begun.replace(true) {
+            return;
+        }
+        control::opened();
+        let (Some(generation), Ok(mut machine)) = (&self.generation, self.machine.try_borrow_mut())
+        else {
+            return;
+        };
+        let Some(exchange) = machine.exchange() else {
+            return;
+        };
+        let host = exchange.host();
+        // SAFETY: in a hook of this stream.
+        let key = control::route_key(unsafe { Route::number_of(self.filter) }, host);
+        let port = || u16::try_from(host.number(Number::DestinationPort)?).ok();
+        let filters = self.config().filters(generation, &key, port);
+        machine.meet(&filters);
     }
 
     fn config(&self) -> &Config {
@@ -154,6 +192,7 @@ impl Stream {
         self.completed.set(true);
         if !self.broken.get() {
             guard("http_filter_stream_complete", (), || {
+                self.begin();
                 // Borrowed here means that a callback of ours, in the middle of an event, made
                 // Envoy end the stream: none does. The plugins would miss the end, no more.
                 if let Ok(mut machine) = self.machine.try_borrow_mut() {
@@ -179,6 +218,7 @@ impl Stream {
             return stop;
         }
         let status = guard(name, None, || {
+            self.begin();
             let status = event(&mut *self.machine.try_borrow_mut().ok()?);
             self.go_on();
             peers::settle();

@@ -1,6 +1,7 @@
 //! What comes to a stream from outside of its own messages: answers to calls that it carries, and
 //! other streams' events in which a guest acts on it.
 
+use super::Context;
 use super::flow::{Body, Lane};
 use super::stream::{Effect, Reach, Stage, Stream};
 use super::views::show;
@@ -32,6 +33,29 @@ impl Stream {
             self.obey_between(index, actions);
             self.go_on();
         }
+    }
+
+    /// An instance has failed in an event that was not this stream's. What its plugin holds, nobody
+    /// would let go; what it does not hold learns of it at its next event.
+    pub fn on_gone(&mut self, instance: u64) {
+        for index in 0..self.stages.len() {
+            let Some(stage) = self.stages.get(index) else {
+                break;
+            };
+            let is_of = |context: &Context| context.instance == instance;
+            let directions = [Direction::Request, Direction::Response];
+            let is_held =
+                |of: Direction| !self.flows.of(of).closed && stage.lanes.of(of).is_stopped();
+            if !stage.context.as_ref().is_some_and(is_of) || !directions.into_iter().any(is_held) {
+                continue;
+            }
+            let outage = stage.filter.outage();
+            let direction = self.direction_of_reply();
+            if self.bypass(index, direction, outage) {
+                self.resumes.push((direction, index));
+            }
+        }
+        self.go_on();
     }
 
     /// Lends the exchange between events, as the plugin with this context sees it.

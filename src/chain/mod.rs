@@ -65,6 +65,9 @@ pub trait Filter: Send + Sync {
     /// Whether [`Self::on_event`] would do anything; if not, the plugin continues.
     fn wants(&self, event: &Event) -> bool;
 
+    /// What streams get while the plugin cannot run.
+    fn outage(&self) -> Outage;
+
     /// Whether a plugin that pauses at headers still gets the body (`wasmplugin.io/hold-headers`).
     fn holds_headers_only(&self) -> bool {
         false

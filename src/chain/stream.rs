@@ -103,17 +103,11 @@ pub(super) mod action {
 const CLOSED_BY_GUEST: &str = "wasm_close_stream";
 
 impl Stream {
-    /// A stream on `worker`, before its request headers.
-    pub fn new(filters: &[Arc<dyn Filter>], worker: u32, exchange: Box<Exchange>) -> Self {
-        let stage = |filter: &Arc<dyn Filter>| Stage {
-            filter: Arc::clone(filter),
-            context: None,
-            reach: Reach::Unreached,
-            lanes: Both::default(),
-        };
+    /// A stream on `worker`, before its request headers and without plugins.
+    pub fn new(worker: u32, exchange: Box<Exchange>) -> Self {
         Self {
             worker,
-            stages: filters.iter().map(stage).collect(),
+            stages: SmallVec::new(),
             flows: Both::default(),
             exchange: Some(exchange),
             effects: SmallVec::new(),
@@ -121,6 +115,17 @@ impl Stream {
             asked: Vec::new(),
             completed: false,
         }
+    }
+
+    /// The plugins that the stream meets; before its first event.
+    pub fn meet(&mut self, filters: &[Arc<dyn Filter>]) {
+        let stage = |filter: &Arc<dyn Filter>| Stage {
+            filter: Arc::clone(filter),
+            context: None,
+            reach: Reach::Unreached,
+            lanes: Both::default(),
+        };
+        self.stages = filters.iter().map(stage).collect();
     }
 
     /// Headers have arrived. Whether they go on; if not, body events follow all the same.

@@ -2,6 +2,7 @@
 
 use std::env;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -10,8 +11,8 @@ use super::Process;
 use crate::cache::{self, Compiled};
 use crate::plugin::{EnvValue, FetchSettings, ModuleUrl, PluginSpec};
 use crate::proxy_wasm::{Address, Caps, Guest, Instance, LinkError, Plugin, StartError};
-use crate::source::{Digest, FetchError, Lease, Origin, Request};
-use crate::telemetry::Level;
+use crate::source::{Digest, FetchError, Label, Lease, Origin, Request};
+use crate::telemetry::{Level, PluginStats};
 use crate::vm::{CompileError, InstanceLimits};
 
 /// Why a plugin cannot run.
@@ -41,6 +42,16 @@ impl LoadError {
             (Self::Compile(_) | Self::Link(_) | Self::Start(_), _) => Duration::ZERO,
         }
     }
+
+    /// One word, for the metric `plugin_failures`.
+    pub const fn cause(&self) -> &'static str {
+        match self {
+            Self::Fetch(_) => "fetch",
+            Self::Compile(_) => "compile",
+            Self::Link(_) => "link",
+            Self::Start(_) => "start",
+        }
+    }
 }
 
 /// A plugin whose instances can be started.
@@ -61,8 +72,14 @@ pub(super) fn load(
     process: &Process,
     spec: &PluginSpec,
     fetch: &FetchSettings,
+    stats: &PluginStats,
 ) -> Result<Loaded, LoadError> {
-    let fetched = process.fetcher.fetch(&Request::from(spec), fetch)?;
+    let fetched = process.fetcher.fetch(&Request::from(spec), fetch);
+    stats.count_fetch(match &fetched {
+        Ok(_) => Label::Success.as_str(),
+        Err(error) => error.label().as_str(),
+    });
+    let fetched = fetched?;
     if let Origin::LastGood(error) = fetched.origin() {
         let line = format!(
             "plugin {}: {error}; it goes on with the module {} that was fetched before",
@@ -76,7 +93,14 @@ pub(super) fn load(
         process
             .modules
             .get(&process.engine, digest.bytes(), fetched.bytes())?;
+    match origin {
+        cache::Origin::Compiled(_) => &stats.cache_misses,
+        cache::Origin::Memory => &stats.cache_hits,
+    }
+    .fetch_add(1, Ordering::Relaxed);
     if let cache::Origin::Compiled(took) = origin {
+        let milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        stats.record_compilation(milliseconds);
         let line = format!(
             "compiled {digest} ({} bytes) in {} ms",
             fetched.bytes().len(),

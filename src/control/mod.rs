@@ -1,42 +1,60 @@
 //! Puts everything together: a plan becomes plugins that run.
 //!
-//! One [`Process`] serves all filter entries. Entries of equal settings share one [`PluginSet`],
-//! and plugins of equal modules one compilation. All blocking work happens on the job threads of
+//! One [`Process`] serves all filter entries. Entries of equal settings share one [`Deployment`],
+//! whose current [`Generation`] new streams run; equal plugins are shared by all that want them, and
+//! equal modules have one compilation. All blocking work happens on the job threads of
 //! the process; Envoy's threads only ever wait for the first load, and only as long as the
 //! settings allow.
 
 mod backoff;
+mod breaker;
+mod deployment;
+mod generation;
+mod inputs;
 mod jobs;
+mod lease;
+mod lineup;
 mod load;
+mod route;
 mod runner;
-mod set;
+mod status;
 mod threads;
+mod watch;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use thiserror::Error;
 
+pub use deployment::Deployment;
+pub use generation::{Generation, open, opened};
+pub use lineup::{Filters, Lineup};
 pub use load::LoadError;
-pub use set::PluginSet;
+pub use route::{RouteKey, route_key};
 pub use threads::{Letter, Task, Threads};
 
 use crate::cache::Modules;
-use crate::plugin::Plan;
+use crate::plugin::route::Changes;
+use crate::plugin::{PhaseSet, Problems};
 use crate::proxy_wasm::{Address, LinkError, Metrics, Runtime, SharedData, SharedQueues, property};
-use crate::source::Fetcher;
-use crate::telemetry::Log;
+use crate::source::{Digest, Fetcher};
+use crate::telemetry::{Level, Log, PluginStats};
 use crate::vm::{CompileError, Engine};
+use inputs::Inputs;
 use jobs::Jobs;
+use lease::Leases;
 use runner::Runner;
 use threads::Work;
 
-/// Threads for blocking work. A few are enough, since compilation is parallel in itself; more than
-/// one, so that a guest that takes its whole start deadline does not hold up the others.
+/// Threads for what else may block: restarts and endings. More than one, so that a guest that takes
+/// its whole deadline does not hold up the others.
 const JOB_THREADS: usize = 2;
+
+/// Threads that load plugins: so many can wait for a registry at once, or compile.
+const LOAD_THREADS: usize = 4;
 
 /// What lives as long as the process.
 pub struct Process {
@@ -47,17 +65,31 @@ pub struct Process {
     shared_data: SharedData,
     shared_queues: Arc<SharedQueues>,
     metrics: Metrics,
+    /// What is counted of plugins; outlives them, since a counter never starts anew.
+    stats: Mutex<BTreeMap<String, Arc<PluginStats>>>,
     /// Changed metrics are about to be told.
     is_flushing: AtomicBool,
     log: Arc<dyn Log>,
     threads: Arc<dyn Threads>,
     jobs: Jobs,
+    /// Apart from `jobs`, so that no slow registry holds up a restart.
+    loads: Jobs,
     /// Apart from `jobs`, so that no compilation holds up a tick.
     timers: Jobs,
+    /// A stream was opened.
+    is_serving: AtomicBool,
     /// The last number given to a plugin or instance.
     last_number: AtomicU64,
-    sets: Mutex<HashMap<String, Weak<PluginSet>>>,
-    runners: Mutex<HashMap<u64, Weak<Runner>>>,
+    deployments: Mutex<HashMap<String, Weak<Deployment>>>,
+    leases: Leases,
+    /// What modules were found to be when they were looked up again, by resource.
+    revisions: Mutex<HashMap<String, Digest>>,
+    /// What routes say in `typed_per_filter_config`.
+    routes: Mutex<BTreeMap<u64, Arc<Changes>>>,
+    runners: Mutex<HashMap<u64, Arc<Runner>>>,
+    /// Plugins that were tried; told to those who wait for one.
+    tries: Mutex<u64>,
+    progress: Condvar,
     /// What waits for the main thread.
     tasks: Mutex<Vec<Task>>,
     /// Calls of the main thread that have no answer yet, by configuration and its number for them.
@@ -92,30 +124,150 @@ impl Process {
             shared_data: SharedData::default(),
             shared_queues: Arc::default(),
             metrics: Metrics::default(),
+            stats: Mutex::default(),
             is_flushing: AtomicBool::new(false),
             log,
             threads,
             jobs: Jobs::start("wasmplugin-job", JOB_THREADS)?,
+            loads: Jobs::start("wasmplugin-load", LOAD_THREADS)?,
             timers: Jobs::start("wasmplugin-time", 1)?,
+            is_serving: AtomicBool::new(false),
             last_number: AtomicU64::new(0),
-            sets: Mutex::default(),
+            deployments: Mutex::default(),
+            leases: Leases::default(),
+            revisions: Mutex::default(),
+            routes: Mutex::default(),
+            tries: Mutex::default(),
+            progress: Condvar::new(),
             runners: Mutex::default(),
             tasks: Mutex::default(),
             answers: Mutex::default(),
         }))
     }
 
-    /// The plugins of `plan`, on `workers` workers: those that equal settings have already, or new
-    /// ones, which begin to load.
-    pub fn plugins(self: &Arc<Self>, plan: &Plan, workers: u32) -> Arc<PluginSet> {
-        let mut sets = self.sets.lock();
-        sets.retain(|_, set| set.strong_count() > 0);
-        if let Some(set) = sets.get(&plan.key).and_then(Weak::upgrade) {
-            return set;
+    /// What a filter entry with these settings runs, on `workers` workers: what equal settings have
+    /// already, or plugins that begin to load. And the phases that the entry runs.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the settings.
+    pub fn deploy(
+        self: &Arc<Self>,
+        settings: &[u8],
+        workers: u32,
+    ) -> Result<(Arc<Deployment>, PhaseSet), Problems> {
+        let inputs = Inputs::read(settings)?;
+        let phases = inputs.plan.phases;
+        let key = inputs.plan.key.clone();
+        let deployed = self.deployments.lock().get(&key).and_then(Weak::upgrade);
+        if let Some(deployed) = deployed {
+            return Ok((deployed, phases));
         }
-        let set = Arc::new(PluginSet::start(self, plan, workers));
-        sets.insert(plan.key.clone(), Arc::downgrade(&set));
-        set
+        for problem in inputs.problems() {
+            self.log.write(Level::Error, problem.as_bytes());
+        }
+        let deployment = Deployment::start(self, inputs, workers);
+        deployment.watch();
+        let mut deployments = self.deployments.lock();
+        deployments.retain(|_, deployment| deployment.strong_count() > 0);
+        deployments.insert(key, Arc::downgrade(&deployment));
+        Ok((deployment, phases))
+    }
+
+    /// Whether streams are served yet.
+    pub fn is_serving(&self) -> bool {
+        self.is_serving.load(Ordering::Relaxed)
+    }
+
+    /// A stream is opened.
+    fn serve(&self) {
+        // Not written to again and again: workers share it.
+        if !self.is_serving() {
+            self.is_serving.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// What runs under settings that new ones of this lineage may follow. Envoy does not tell which
+    /// configuration takes the place of which, so a plugin counts only if all agree about it: that is
+    /// asked later. And before anything is served, nothing can be followed.
+    fn predecessors(&self, lineage: &str) -> Vec<Arc<Generation>> {
+        if !self.is_serving() {
+            return Vec::new();
+        }
+        let deployments = self.living_deployments();
+        let of = deployments
+            .iter()
+            .filter(|deployment| deployment.is_of(lineage));
+        of.map(|deployment| deployment.current()).collect()
+    }
+
+    /// A route says `changes` of plugins. The number by which streams name it.
+    pub fn add_route(&self, changes: Changes) -> u64 {
+        let number = self.next_number();
+        self.routes.lock().insert(number, Arc::new(changes));
+        for deployment in self.living_deployments() {
+            deployment.add_configured_route(number);
+        }
+        number
+    }
+
+    /// A route is gone.
+    pub fn remove_route(self: &Arc<Self>, number: u64) {
+        self.routes.lock().remove(&number);
+        let process = Arc::clone(self);
+        self.jobs.run_in(Duration::ZERO, move || {
+            for deployment in process.living_deployments() {
+                deployment.remove_configured_route(number);
+            }
+        });
+    }
+
+    /// The module of `resource` was looked up again, and is another one.
+    fn revise(&self, resource: String, digest: Digest) {
+        self.revisions.lock().insert(resource, digest);
+        for deployment in self.living_deployments() {
+            deployment.aim_again();
+        }
+    }
+
+    fn revision(&self, resource: &str) -> Option<Digest> {
+        self.revisions.lock().get(resource).copied()
+    }
+
+    fn configured_route(&self, number: u64) -> Option<Arc<Changes>> {
+        self.routes.lock().get(&number).map(Arc::clone)
+    }
+
+    fn configured_routes(&self) -> Vec<u64> {
+        self.routes.lock().keys().copied().collect()
+    }
+
+    fn living_deployments(&self) -> Vec<Arc<Deployment>> {
+        let deployments = self.deployments.lock();
+        deployments.values().filter_map(Weak::upgrade).collect()
+    }
+
+    /// A plugin was tried: tells those who wait for it.
+    fn progress(self: &Arc<Self>) {
+        for deployment in self.living_deployments() {
+            deployment.publish();
+        }
+        *self.tries.lock() += 1;
+        self.progress.notify_all();
+        self.flush_metrics_soon();
+    }
+
+    /// Waits until `is_done`, which is asked again after each progress. Whether it is.
+    fn wait_for_progress(&self, deadline: Instant, is_done: impl Fn() -> bool) -> bool {
+        let mut tries = self.tries.lock();
+        loop {
+            if is_done() {
+                return true;
+            }
+            if self.progress.wait_until(&mut tries, deadline).timed_out() {
+                return is_done();
+            }
+        }
     }
 
     /// A number that nothing else of the process has.
@@ -124,14 +276,19 @@ impl Process {
     }
 
     /// Lets go of plugins elsewhere: if nobody else uses them, that takes a while.
-    pub fn release(&self, set: Arc<PluginSet>) {
-        self.jobs.run_in(Duration::ZERO, move || drop(set));
+    pub fn release(&self, deployment: Arc<Deployment>) {
+        self.jobs.run_in(Duration::ZERO, move || drop(deployment));
     }
 
-    /// Loads the plugins of `plan` as if to run them, and says what is wrong: the resource, and
-    /// why it cannot run. Blocks.
-    pub fn check(self: &Arc<Self>, plan: &Plan) -> Vec<(String, LoadError)> {
-        PluginSet::check(self, plan)
+    /// Loads the plugins of `settings` as if to run them, and says what is wrong. Blocks.
+    pub fn check(self: &Arc<Self>, settings: &[u8]) -> Vec<String> {
+        let inputs = match Inputs::read(settings) {
+            Ok(inputs) => inputs,
+            Err(problems) => return problems.0.iter().map(ToString::to_string).collect(),
+        };
+        let failed = Deployment::check(self, &inputs).into_iter();
+        let failed = failed.map(|(resource, error)| format!("plugin {resource}: {error}"));
+        inputs.problems().iter().cloned().chain(failed).collect()
     }
 }
 

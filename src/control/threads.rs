@@ -16,6 +16,7 @@ use std::time::Duration;
 use super::Process;
 use super::runner::Runner;
 use crate::proxy_wasm::{Actions, Address, Call, CallEvent, MetricSink, RootHost};
+use crate::telemetry::StatSink;
 
 /// Envoy's threads, as far as other threads can reach them.
 pub trait Threads: Send + Sync {
@@ -32,15 +33,23 @@ pub trait Threads: Send + Sync {
     fn send_to_worker(&self, worker: u32, task: Task) -> Result<(), Task>;
 }
 
-/// What a guest asked of a stream while it ran elsewhere.
+/// What a stream has to be told.
 #[derive(Debug)]
-pub struct Letter {
-    /// The guest's instance.
-    pub instance: u64,
-    /// Its context for the stream.
-    pub context: u32,
-    /// What it asked for.
-    pub actions: Actions,
+pub enum Letter {
+    /// A guest asked something of it while it ran elsewhere.
+    Asked {
+        /// The guest's instance.
+        instance: u64,
+        /// Its context for the stream.
+        context: u32,
+        /// What it asked for.
+        actions: Actions,
+    },
+    /// An instance has failed: its plugin will not resume the stream any more.
+    Gone {
+        /// The instance.
+        instance: u64,
+    },
 }
 
 /// Something to be done on one of Envoy's threads.
@@ -104,14 +113,15 @@ impl Process {
         });
     }
 
-    /// Tells what changed in the metrics of guests. On the main thread; also elsewhere, where
-    /// Envoy takes metrics there.
-    pub fn flush_metrics(&self, sink: &mut dyn MetricSink) {
+    /// Tells what changed in the metrics of guests and in ours. On the main thread; also elsewhere,
+    /// where Envoy takes metrics there.
+    pub fn flush_metrics(&self, sink: &mut (impl MetricSink + StatSink)) {
         // First: what changes from here on asks for another time.
         self.is_flushing.store(false, Ordering::Release);
         if self.metrics.has_changes() {
             self.metrics.flush(sink);
         }
+        self.flush_stats(sink);
     }
 
     /// Does what waits for the main thread, on it. `config` names the filter configuration that
@@ -138,7 +148,12 @@ impl Process {
     }
 
     fn run(&self, work: Work, config: u64, host: &mut RootHost) {
-        if let Some(runner) = self.runner(work.address().plugin) {
+        if let Work::Cancel { address, token } = work {
+            let id = self.forget_answer(config, address, token);
+            if let (Some(id), Some(host)) = (id, host) {
+                host.reset(id);
+            }
+        } else if let Some(runner) = self.runner(work.address().plugin) {
             runner.run(work, config, host);
         }
     }
@@ -209,15 +224,36 @@ impl Process {
         (of == config).then_some(id)
     }
 
-    pub(super) fn introduce(&self, number: u64, runner: &Arc<Runner>) {
-        self.runners.lock().insert(number, Arc::downgrade(runner));
+    /// Cancels the calls that await their answer in the plugin `number`.
+    fn cancel_calls(&self, number: u64) {
+        let answers = self.answers.lock();
+        let of = answers
+            .values()
+            .filter(|(address, _)| address.plugin == number);
+        let cancelled: Vec<_> = of.copied().collect();
+        drop(answers);
+        for (address, token) in cancelled {
+            self.post(Work::Cancel { address, token });
+        }
     }
 
+    pub(super) fn introduce(&self, number: u64, runner: &Arc<Runner>) {
+        self.runners.lock().insert(number, Arc::clone(runner));
+    }
+
+    /// A plugin is gone.
     pub(super) fn forget(&self, number: u64) {
-        self.runners.lock().remove(&number);
+        let forgotten = self.runners.lock().remove(&number);
+        self.cancel_calls(number);
+        drop(forgotten);
+    }
+
+    /// All plugins that have not ended.
+    pub(super) fn all_runners(&self) -> Vec<Arc<Runner>> {
+        self.runners.lock().values().map(Arc::clone).collect()
     }
 
     fn runner(&self, number: u64) -> Option<Arc<Runner>> {
-        self.runners.lock().get(&number)?.upgrade()
+        self.runners.lock().get(&number).map(Arc::clone)
     }
 }

@@ -137,7 +137,8 @@ pub fn plan(
     }
     let mut plan = Plan {
         phases: settings.phases,
-        key: settings::key(&merged),
+        key: settings::key(&merged, &[]),
+        lineage: settings::key(&merged, &["plugins"]),
         plugins: Vec::new(),
         resources,
         workload: settings.workload,

@@ -90,12 +90,12 @@ pub(super) fn merge(base: Node, over: Node) -> Node {
     }
 }
 
-/// The identity of merged settings: all but the phases.
-pub(super) fn key(settings: &Node) -> String {
+/// The identity of merged settings: all but the phases, and what else is to be left out.
+pub(super) fn key(settings: &Node, without: &[&str]) -> String {
     let Value::Object(entries) = &settings.value else {
         return "{}".to_owned();
     };
-    let part = |name: &str| name != "phases" && name != "configFile";
+    let part = |name: &str| name != "phases" && name != "configFile" && !without.contains(&name);
     let kept = entries
         .iter()
         .filter(|entry| part(&entry.name) && !matches!(entry.node.value, Value::Null));

@@ -14,6 +14,8 @@ pub struct Plan {
     pub phases: PhaseSet,
     /// Identity of everything but `phases`: entries with equal keys share one set of plugins.
     pub key: String,
+    /// Identity of everything but `phases` and `plugins`: a plan of equal lineage follows another.
+    pub lineage: String,
     /// The plugins that apply to this workload, in the order in which requests meet them
     /// (all phases; an entry runs those of its own). Without those of `plugins_dir`: see
     /// [`Self::plugins_with`].
@@ -175,6 +177,14 @@ impl PhaseSet {
     #[must_use]
     pub const fn with(self, phase: Phase) -> Self {
         Self(self.0 | 1 << phase as u8)
+    }
+
+    /// How many sets there are.
+    pub const COUNT: usize = 16;
+
+    /// Its number, below [`Self::COUNT`].
+    pub const fn index(self) -> usize {
+        self.0 as usize
     }
 
     /// Whether `phase` is in the set.

@@ -8,6 +8,7 @@
 //! Nothing here can end, resume or answer a stream: those calls may run other hooks of the same
 //! stream inside, so the chain asks for them when no guest and no borrow is in the way.
 
+use super::kinds::ValueKind;
 use std::borrow::Cow;
 
 use super::abi::Map;
@@ -91,6 +92,18 @@ pub trait Metadata {
     /// The value under `key`, if there is such a key.
     fn metadata(&self, source: Source, namespace: &[u8], key: &[u8]) -> Option<Datum<'_>> {
         let _ = (source, namespace, key);
+        None
+    }
+
+    /// The value under `key` if it is of this kind. A wrong guess may leave a line in the proxy's log.
+    fn metadata_of_kind(
+        &self,
+        source: Source,
+        namespace: &[u8],
+        key: &[u8],
+        kind: ValueKind,
+    ) -> Option<Datum<'_>> {
+        let _ = (source, namespace, key, kind);
         None
     }
 

@@ -1,7 +1,13 @@
-//! What operators see of us: log lines, by now.
+//! What operators see of us: log lines, metrics, and a page.
 //!
 //! A leaf: every part may report, so nothing here knows any of them.
 
+mod admin;
 mod log;
+mod metric;
 
+pub use admin::{PluginReport, report_html, report_json};
 pub use log::{Level, Log};
+pub use metric::{
+    Gauges, Metric, MetricKind, PluginState, PluginStats, StatSink, Timed, WorkerStats,
+};

@@ -16,6 +16,7 @@ pub(crate) struct Bootstrap {
     upstream: u16,
     listeners: Vec<Listener>,
     metadata: String,
+    routes: String,
 }
 
 #[derive(Clone, Debug)]
@@ -31,6 +32,7 @@ impl Bootstrap {
             upstream,
             listeners: Vec::new(),
             metadata: String::new(),
+            routes: String::new(),
         }
         .listener()
     }
@@ -77,6 +79,17 @@ impl Bootstrap {
     #[must_use]
     pub(crate) fn route_metadata(mut self, metadata: &str) -> Self {
         metadata.clone_into(&mut self.metadata);
+        self
+    }
+
+    /// A route before the usual one, for `prefix`: YAML of further fields.
+    #[must_use]
+    pub(crate) fn route(mut self, prefix: &str, fields: &str) -> Self {
+        let _ = write!(
+            self.routes,
+            "- match: {{ prefix: {prefix} }}\n  route: {{ cluster: upstream }}\n{}\n",
+            indent(fields, 2)
+        );
         self
     }
 
@@ -149,6 +162,7 @@ impl Bootstrap {
             - name: all
               domains: ["*"]
               routes:
+{routes}
               - match: {{ prefix: / }}
                 route: {{ cluster: upstream }}
 {metadata}
@@ -158,6 +172,7 @@ impl Bootstrap {
             typed_config:
               "@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router
 "#,
+                routes = indent(&self.routes, 14),
                 metadata = indent(&metadata, 16),
                 filters = indent(&filters.join("\n"), 10),
             );

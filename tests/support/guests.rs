@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use super::bootstrap::indent;
+use super::http::Response;
 
 /// What a guest has to export besides what it does; `%` stands for that.
 const GUEST: &str = r#"(module
@@ -75,6 +76,12 @@ impl Guests {
         self.assemble("spin", &GUEST.replace('%', body))
     }
 
+    /// As [`Self::trap`], and pauses every other request for ever.
+    pub(crate) fn hold(&self) -> PathBuf {
+        let body = "(if (i32.eqz (local.get $end)) (then unreachable)) (return (i32.const 1))";
+        self.assemble("hold", &GUEST.replace('%', body))
+    }
+
     /// Says of no ABI version that it follows it.
     pub(crate) fn without_abi(&self) -> PathBuf {
         let text = GUEST.replace("proxy_abi_version_0_2_1", "something_else");
@@ -115,4 +122,12 @@ pub(crate) fn plugin_from(name: &str, url: &str, spec: &str) -> String {
              url: {url}\n{}\n",
         indent(spec, 4)
     )
+}
+
+/// The marks of [`Guests::mark`] that `response`, an echo, shows.
+pub(crate) fn marks(response: &Response) -> String {
+    response.json()["headers"]["x-mark"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned()
 }

@@ -170,6 +170,22 @@ impl Metadata for EnvoyStream {
         Some(Datum::List((0..len).map(element).collect()))
     }
 
+    fn metadata_of_kind(
+        &self,
+        source: Source,
+        namespace: &[u8],
+        key: &[u8],
+        kind: ValueKind,
+    ) -> Option<Datum<'_>> {
+        let place = Place {
+            source,
+            namespace,
+            key,
+            in_list: false,
+        };
+        self.scalar(&place, kind)
+    }
+
     fn visit_namespaces(&self, source: Source, visit: &mut dyn FnMut(&[u8])) {
         let source = source_number(source);
         // SAFETY: see `EnvoyStream::new`.

@@ -228,3 +228,47 @@ fn effects_end_with_the_stream() {
     envoy.stream.resume(Direction::Request, 0);
     envoy.complete();
 }
+
+#[test]
+fn what_a_failed_instance_held_is_refused_or_goes_on() {
+    play(&[
+        (
+            "request headers, refused",
+            &["h1", ""],
+            &[
+                ("h.", "A:h. hold"),
+                ("gone:A", "reply=503/down"),
+                ("end", "B:log B:delete"),
+            ],
+        ),
+        (
+            "request headers, skipped",
+            &["open h1", ""],
+            &[
+                ("h b=ab.", "A:h hold watermark"),
+                ("gone:A", "B:h B:b=ab. go >h >b=ab."),
+            ],
+        ),
+        (
+            "a body, skipped",
+            &["open b1", ""],
+            &[
+                ("h b=ab", "A:h B:h >h A:b=ab buffer"),
+                ("gone:A", "B:b=ab go >b=ab"),
+            ],
+        ),
+        (
+            "a response, refused",
+            &["", "H1"],
+            &[
+                ("h. H.", "A:h. B:h. >h. B:H. hold"),
+                ("gone:B", "reply=503/down"),
+            ],
+        ),
+        (
+            "nothing: it is told of at its next event",
+            &["", "h1"],
+            &[("h.", "A:h. B:h. hold"), ("gone:A", ""), ("go:B", "go >h.")],
+        ),
+    ]);
+}

@@ -66,8 +66,10 @@ impl Envoy {
 
     pub(super) fn with_filters(filters: &[Arc<dyn Filter>], trace: Trace) -> Self {
         let exchange: Box<Exchange> = Box::new(Exchange::new(Host::new(trace.clone())));
+        let mut stream = Stream::new(7, exchange);
+        stream.meet(filters);
         Self {
-            stream: Stream::new(filters, 7, exchange),
+            stream,
             trace,
             sides: Both::default(),
             answers: 0,
@@ -91,6 +93,10 @@ impl Envoy {
                 Some(("go" | "GO", plugin)) => {
                     let index = plugin.as_bytes()[0] - b'A';
                     self.resume(direction, index.into());
+                }
+                Some(("gone", plugin)) => {
+                    self.stream.on_gone(plugin.as_bytes()[0].into());
+                    self.carry_out(None);
                 }
                 None if what == "end" => self.complete(),
                 None if matches!(what, "h" | "H") => self.headers(direction, end),

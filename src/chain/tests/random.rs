@@ -377,7 +377,7 @@ impl Plugin {
     }
 
     /// Whether it cannot run this time, and what is to follow from it.
-    fn outage(&self) -> Option<Outage> {
+    fn accident(&self) -> Option<Outage> {
         let fails = match self.temper {
             Temper::Calm | Temper::Editing => false,
             Temper::Failing | Temper::Wild => self.dice.one_in(20),
@@ -399,7 +399,7 @@ impl Plugin {
 impl Filter for Plugin {
     fn open(&self, worker: u32, _: &mut Lent) -> Result<Context, Outage> {
         self.ends.lock().opened += 1;
-        match self.outage() {
+        match self.accident() {
             Some(outage) => Err(outage),
             None => Ok(Context {
                 worker,
@@ -413,7 +413,7 @@ impl Filter for Plugin {
         assert!(!self.ends.lock().skipped, "called though it was skipped");
         assert_eq!(self.ends.lock().deleted, 0, "called after its end");
         let action = self.act(event, exchange.as_mut().unwrap());
-        match self.outage() {
+        match self.accident() {
             Some(outage) => Err(outage),
             None => Ok(action),
         }
@@ -421,6 +421,10 @@ impl Filter for Plugin {
 
     fn wants(&self, _: &Event) -> bool {
         true
+    }
+
+    fn outage(&self) -> Outage {
+        Outage::Skip
     }
 
     fn holds_headers_only(&self) -> bool {

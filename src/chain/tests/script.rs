@@ -32,6 +32,7 @@ pub(super) struct Script {
     rules: Mutex<Vec<Rule>>,
     deaf: String,
     holds: bool,
+    open: bool,
     life: bool,
     look: bool,
 }
@@ -52,12 +53,14 @@ impl Script {
             rules: Mutex::default(),
             deaf: String::new(),
             holds: false,
+            open: false,
             life: false,
             look: false,
         };
         for word in script.split_whitespace() {
             match word {
                 "hold" => parsed.holds = true,
+                "open" => parsed.open = true,
                 "life" => parsed.life = true,
                 "look" => parsed.look = true,
                 _ => match word.strip_prefix("deaf:") {
@@ -101,12 +104,7 @@ impl Script {
             "GO" => actions.resume_response = true,
             "close" => actions.close = true,
             "skip" => return Err(Outage::Skip),
-            "refuse" => {
-                return Err(Outage::Refuse {
-                    status: 503,
-                    details: "down".to_owned(),
-                });
-            }
+            "refuse" => return Err(refusal()),
             _ => match doing.strip_prefix("reply=") {
                 Some(reply) => actions.reply = Some(reply_of(reply)),
                 None => {
@@ -157,7 +155,7 @@ impl Filter for Script {
         }
         Ok(Context {
             worker,
-            instance: 1,
+            instance: u64::from(self.name),
             id: self.name.into(),
         })
     }
@@ -205,6 +203,13 @@ impl Filter for Script {
         !self.deaf.contains(letter_of(event))
     }
 
+    fn outage(&self) -> Outage {
+        match self.open {
+            true => Outage::Skip,
+            false => refusal(),
+        }
+    }
+
     fn holds_headers_only(&self) -> bool {
         self.holds
     }
@@ -223,6 +228,13 @@ pub(super) fn maps_of(direction: Direction) -> (Map, Map) {
     match direction {
         Direction::Request => (Map::RequestHeaders, Map::RequestTrailers),
         Direction::Response => (Map::ResponseHeaders, Map::ResponseTrailers),
+    }
+}
+
+fn refusal() -> Outage {
+    Outage::Refuse {
+        status: 503,
+        details: "down".to_owned(),
     }
 }
 

@@ -5,6 +5,7 @@ use super::root::Place;
 use crate::chain::{Context, Filter, Lent, Outage};
 use crate::control::Work;
 use crate::proxy_wasm::{Address, Call, CallEvent, Event, Failure, Instance};
+use crate::telemetry::WorkerStats;
 
 impl Runner {
     /// Runs `work` in the instance that `context` belongs to. `None` where that is gone.
@@ -18,7 +19,13 @@ impl Runner {
         if instance.number() != context.instance {
             return None;
         }
-        match work(instance) {
+        let stats = self.stats.worker(context.worker);
+        let timed = stats.and_then(WorkerStats::begin_call);
+        let result = work(instance);
+        if let Some(stats) = stats {
+            stats.end_call(timed);
+        }
+        match result {
             Ok(result) => {
                 self.empty_outbox(context.worker, slot, Place::Hook);
                 Some(Ok(result))
@@ -37,6 +44,10 @@ impl Filter for Runner {
         let Some(instance) = &mut slot.instance else {
             return Err(self.outage());
         };
+        if let Some(stats) = self.stats.worker(worker) {
+            stats.count_request();
+        }
+        self.process.flush_metrics_soon();
         match instance.create_stream(exchange) {
             Ok(id) => {
                 let instance = instance.number();
@@ -68,8 +79,12 @@ impl Filter for Runner {
         loaded.is_none_or(|loaded| loaded.guest.wants(event))
     }
 
+    fn outage(&self) -> Outage {
+        Runner::outage(self)
+    }
+
     fn holds_headers_only(&self) -> bool {
-        self.spec.hold_headers
+        self.spec().hold_headers
     }
 
     fn on_call(

@@ -6,6 +6,7 @@
 //! [`crate::control::Threads`].
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::{Runner, Slot};
@@ -77,12 +78,8 @@ impl Runner {
                 token,
                 event,
             } => self.answer(address, token, event, config, host),
-            Work::Cancel { address, token } => {
-                let id = self.process.forget_answer(config, address, token);
-                if let (Some(id), Some(host)) = (id, host) {
-                    host.reset(id);
-                }
-            }
+            // The process does it: the plugin may be gone.
+            Work::Cancel { .. } => {}
         }
     }
 
@@ -121,13 +118,26 @@ impl Runner {
         match work(instance, epoch) {
             Ok(()) => {
                 self.empty_outbox(address.worker, slot, Place::Task { config });
-                true
+                self.see_off(slot)
             }
             Err(failure) => {
                 self.fail(address.worker, slot, &failure);
                 false
             }
         }
+    }
+
+    /// Lets the instance of a retired plugin go once it has said `proxy_done`. Whether it stays.
+    fn see_off(&self, slot: &mut Slot) -> bool {
+        let is_done = |instance: &Instance| !instance.is_finishing();
+        if !self.retired.load(Ordering::Acquire) || !slot.instance.as_ref().is_some_and(is_done) {
+            return true;
+        }
+        if let Some(mut instance) = slot.instance.take() {
+            // Nobody is left whom a failure could concern.
+            let _ended = instance.delete_root();
+        }
+        false
     }
 
     /// Does what the last call into an instance left to be done elsewhere.
@@ -186,7 +196,7 @@ impl Runner {
             self.process.post(Work::Cancel { address, token });
         }
         for (stream, context, actions) in asked {
-            let letter = Letter {
+            let letter = Letter::Asked {
                 instance: address.instance,
                 context,
                 actions,

@@ -60,6 +60,16 @@ impl Instance {
         self.store.data().address.instance
     }
 
+    /// The keys of the streams that have a context in it.
+    pub fn streams(&self) -> impl Iterator<Item = u64> {
+        self.store.data().streams.values().copied()
+    }
+
+    /// Bytes of its linear memory.
+    pub fn memory(&self) -> u64 {
+        u64::try_from(self.store.data().limiter.memory()).unwrap_or(u64::MAX)
+    }
+
     /// What the calls so far left to be done elsewhere, if anything.
     pub fn take_outbox(&mut self) -> Option<Outbox> {
         let outbox = &mut self.store.data_mut().outbox;

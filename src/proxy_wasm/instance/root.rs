@@ -126,20 +126,30 @@ impl Instance {
         })
     }
 
-    /// The plugin is about to go. A guest that wants more time does not get it: its instance goes
-    /// with the last configuration that uses it, as in Envoy.
-    pub fn shut_down(&mut self) -> Result<(), Failure> {
+    /// The plugin is about to go. Whether its guest is done; else it says `proxy_done` later.
+    pub fn shut_down(&mut self) -> Result<bool, Failure> {
         let root = self.root;
-        let Some(done) = self.exports.done.clone() else {
-            return Ok(());
-        };
-        let is_done = self.lend_root(0, &mut None, &mut None, |store| {
-            call(store, &done, root, "proxy_on_done")
-        })?;
-        if is_done == 0 {
-            self.store.data_mut().finishing = true;
-            return Ok(());
+        if let Some(done) = self.exports.done.clone() {
+            let is_done = self.lend_root(0, &mut None, &mut None, |store| {
+                call(store, &done, root, "proxy_on_done")
+            })?;
+            if is_done == 0 {
+                self.store.data_mut().finishing = true;
+                return Ok(false);
+            }
         }
+        self.delete_root()?;
+        Ok(true)
+    }
+
+    /// Whether the guest has yet to say `proxy_done`.
+    pub fn is_finishing(&self) -> bool {
+        self.store.data().finishing
+    }
+
+    /// The plugin goes.
+    pub fn delete_root(&mut self) -> Result<(), Failure> {
+        let root = self.root;
         match self.exports.delete.clone() {
             Some(delete) => self.lend_root(0, &mut None, &mut None, |store| {
                 call(store, &delete, root, "proxy_on_delete")
