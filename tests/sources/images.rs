@@ -436,6 +436,51 @@ fn tokens_are_fetched_from_the_server_that_the_registry_names() {
 }
 
 #[test]
+fn tokens_are_for_the_server_that_was_asked() {
+    let other = Server::start(|_| Answer::ok(br#"{"token": "t0ken"}"#));
+    let front = Server::start(|_| Answer::status(404, &[], b""));
+    let (realm, elsewhere) = (front.url("/token"), other.url("/token"));
+    front.now(move |ask| {
+        if ask.path.starts_with("/token") {
+            return Answer::status(307, &[("location", &elsewhere)], b"");
+        }
+        let challenge = format!(r#"Bearer realm="{realm}""#);
+        Answer::status(401, &[("www-authenticate", &challenge)], b"")
+    });
+    let secrets = directory();
+    let host = format!("localhost:{}", front.port());
+    write_secret(secrets.path(), &host, PASSWORD);
+    let client = Client::new(&format!(
+        "secretsDir: {}\nfetch: {{ insecureRegistries: ['{host}'] }}",
+        secrets.path().display()
+    ));
+    let wanted = Request {
+        pull_secret: Some(SecretName {
+            namespace: "default".to_owned(),
+            name: "pull".to_owned(),
+        }),
+        ..request(&format!("oci://{host}/a:1"))
+    };
+    // A password does not go along; the registry gets a token all the same, and refuses it.
+    let error = client
+        .fetcher
+        .fetch(&wanted, &client.settings)
+        .expect_err("no module");
+    assert_eq!(error.label(), Label::Unauthorized, "{error}");
+    assert_eq!(other.asked()[0].header("authorization"), None);
+    // An identity token would go along with the form.
+    let file = secrets.path().join("default/pull/.dockerconfigjson");
+    let config = json!({ "auths": { host: { "identitytoken": "i" } } });
+    fs::write(&file, config.to_string()).expect("a file");
+    let error = client
+        .fetcher
+        .fetch(&wanted, &client.settings)
+        .expect_err("no module");
+    assert_eq!(error.label(), Label::Redirect, "{error}");
+    assert_eq!(other.asked().len(), 1);
+}
+
+#[test]
 fn always_asks_again_and_if_not_present_does_not() {
     let registry = Registry::plain();
     let front = Server::front(registry.port());

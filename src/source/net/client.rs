@@ -124,6 +124,13 @@ impl Client {
             let Some(next) = location(&response, &ask)? else {
                 return self.read(response, &ask).await;
             };
+            if ask.form.is_some() {
+                // What is in it is for the server that was asked.
+                return Err(FetchError::Redirect {
+                    what: ask.what.to_owned(),
+                    reason: "a redirect of what was posted".to_owned(),
+                });
+            }
             if next.host_str() != ask.url.host_str() || next.port() != ask.url.port() {
                 ask.authorization = None;
             }
