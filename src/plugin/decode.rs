@@ -1,12 +1,12 @@
 //! Reads objects field by field, by the tables of [`super::fields`].
 //!
-//! A reader takes each field by name, as the type that the table gives it; the table has the bounds.
-//! It ends with [`Fields::finish`], which reports what the table does not know. Every mistake goes
-//! into the [`Report`] and reading continues, so that one run tells all of them. `null` is the same
-//! as no field, as in Kubernetes.
+//! A reader takes each field by name, as the type that the table gives it; the table has the
+//! bounds. It ends with [`Fields::finish`], which reports what the table does not know. Every
+//! mistake goes into the [`Report`] and reading continues, so that one run tells all of them.
+//! `null` is the same as no field, as in Kubernetes.
 //!
-//! Pitfall: an object without `finish` would accept any field. In debug builds, `finish` checks that
-//! the reader took all that the table promises.
+//! Pitfall: an object without `finish` would accept any field. In debug builds, `finish` checks
+//! that the reader took all that the table promises.
 
 use super::document::{Entry, Mark, Node, Value};
 use super::report::Report;

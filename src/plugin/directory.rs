@@ -64,11 +64,31 @@ impl Directory {
         self.files.values().flat_map(|entry| &entry.resources)
     }
 
-    /// What is wrong now.
+    /// What is wrong now, names that two files hold included: the first file's resource is meant.
     pub fn problems(&self) -> Problems {
         let problems = self.files.values().flat_map(|entry| &entry.problems.0);
-        Problems(problems.cloned().collect())
+        let mut problems: Vec<_> = problems.cloned().collect();
+        let mut names = BTreeMap::new();
+        for resource in self.resources() {
+            let name = (resource.namespace(), resource.name());
+            let first: &Resource = names.entry(name).or_insert(resource);
+            if !std::ptr::eq(first, resource) {
+                problems.push(Problem {
+                    field: "metadata.name".to_owned(),
+                    position: Some(resource.position().clone()),
+                    ..Problem::of_file(&resource.title(), second_of(first))
+                });
+            }
+        }
+        Problems(problems)
     }
+}
+
+fn second_of(first: &Resource) -> String {
+    format!(
+        "a second resource of this name; the first is at {}",
+        first.position()
+    )
 }
 
 impl Entry {
@@ -107,8 +127,8 @@ mod tests {
 
     fn document(name: &str, priority: &str) -> String {
         format!(
-            "apiVersion: extensions.istio.io/v1alpha1\nkind: WasmPlugin\nmetadata: {{name: {name}}}\n\
-             spec: {{url: file:///a.wasm, priority: {priority}}}\n---\n"
+            "apiVersion: extensions.istio.io/v1alpha1\nkind: WasmPlugin\n\
+             metadata: {{name: {name}}}\nspec: {{url: file:///a.wasm, priority: {priority}}}\n---\n"
         )
     }
 
@@ -138,6 +158,18 @@ mod tests {
         assert_eq!(told(&directory), ["shop/b 2"]);
         assert!(directory.update([], "shop"));
         assert!(told(&directory).is_empty());
+    }
+
+    #[test]
+    fn a_name_in_two_files_is_told() {
+        let mut directory = Directory::default();
+        let two = file("two.yaml", document("b", "1") + &document("a", "2"));
+        directory.update([file("one.yaml", document("a", "1")), two], "shop");
+        assert_eq!(
+            directory.problems().to_string(),
+            "WasmPlugin \"shop/a\": metadata.name: a second resource of this name; the first is at \
+             one.yaml:1:1 (at two.yaml:6:1)"
+        );
     }
 
     #[test]
