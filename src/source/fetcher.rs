@@ -22,6 +22,7 @@ use super::oci::reference::Reference;
 use super::oci::repository::Repository;
 use super::progress::Progress;
 use super::request::Request;
+use super::sidecar::{self, Sidecar};
 use super::store::{Entry, Store, Stored};
 use super::{FetchError, file, http};
 use crate::plugin::{FetchSettings, ModuleUrl, PullPolicy};
@@ -112,6 +113,36 @@ impl Fetcher {
                 url: request.shown(),
                 reason: "not in a registry".to_owned(),
             }),
+        }
+    }
+
+    /// What stands beside the module of `request` at `<url>.sig`, if it has `limit` bytes at most.
+    /// Nothing stands beside an image.
+    pub fn sidecar(
+        &self,
+        request: &Request,
+        settings: &FetchSettings,
+        limit: u64,
+    ) -> Option<Sidecar> {
+        match &request.url {
+            ModuleUrl::File(path) => {
+                let place = sidecar::path(path);
+                let content = sidecar::read(&place, settings, limit);
+                Some(Sidecar { place, content })
+            }
+            ModuleUrl::Http(url) => Some(match sidecar::url(url) {
+                Ok(url) => Sidecar {
+                    place: http::without_secrets(url.as_str()),
+                    content: self
+                        .session(settings)
+                        .and_then(|session| sidecar::fetch(&session, &url, limit)),
+                },
+                Err(error) => Sidecar {
+                    place: request.shown(),
+                    content: Err(error),
+                },
+            }),
+            ModuleUrl::Oci(_) => None,
         }
     }
 

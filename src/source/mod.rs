@@ -14,6 +14,7 @@
 //! | `unbox` | gzip, zstd and tar, with limits |
 //! | `secret` | pull secrets as Kubernetes mounts them |
 //! | `store` | modules on disk or in memory |
+//! | [`signature`] | who signed a module; what may be compiled |
 //!
 //! Nothing here runs on Envoy's threads, and nothing goes on after a call has returned.
 
@@ -30,6 +31,8 @@ mod oci;
 mod progress;
 mod request;
 mod secret;
+mod sidecar;
+pub mod signature;
 mod store;
 mod unbox;
 
@@ -42,4 +45,5 @@ pub use oci::{Descriptor, Image, Layout, Manifest, Registry, repository::Reposit
 pub use progress::Progress;
 pub use request::Request;
 pub use secret::SecretName;
+pub use sidecar::Sidecar;
 pub use store::Lease;
