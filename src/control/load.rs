@@ -1,4 +1,4 @@
-//! From a resource to something that can be started: fetch, compile, link.
+//! From a resource to something that can be started: fetch, verify, compile, link.
 
 use std::env;
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use super::Process;
 use crate::cache::{self, Compiled};
 use crate::plugin::{EnvValue, FetchSettings, ModuleUrl, PluginSpec};
 use crate::proxy_wasm::{Address, Caps, Guest, Instance, LinkError, Plugin, StartError};
+use crate::source::signature::{KeyError, Keys, Refused, Surroundings, Verification, Verified};
 use crate::source::{Digest, FetchError, Label, Lease, Origin, Request};
 use crate::telemetry::{Level, PluginStats};
 use crate::vm::{CompileError, InstanceLimits};
@@ -21,6 +22,12 @@ pub enum LoadError {
     /// The module cannot be had, or is not the one that was asked for.
     #[error(transparent)]
     Fetch(#[from] FetchError),
+    /// `verificationKey` cannot be used.
+    #[error("verificationKey: {0}")]
+    Key(#[from] KeyError),
+    /// It is not signed by one of the keys that it must be signed with.
+    #[error(transparent)]
+    Unverified(#[from] Refused),
     /// It cannot be compiled.
     #[error(transparent)]
     Compile(#[from] CompileError),
@@ -39,7 +46,14 @@ impl LoadError {
             // To look at a file again costs nobody anything.
             (_, ModuleUrl::File(_)) => Duration::ZERO,
             (Self::Fetch(error), _) => error.retry_after(),
-            (Self::Compile(_) | Self::Link(_) | Self::Start(_), _) => Duration::ZERO,
+            (
+                Self::Key(_)
+                | Self::Unverified(_)
+                | Self::Compile(_)
+                | Self::Link(_)
+                | Self::Start(_),
+                _,
+            ) => Duration::ZERO,
         }
     }
 
@@ -47,6 +61,7 @@ impl LoadError {
     pub const fn cause(&self) -> &'static str {
         match self {
             Self::Fetch(_) => "fetch",
+            Self::Key(_) | Self::Unverified(_) => "verify",
             Self::Compile(_) => "compile",
             Self::Link(_) => "link",
             Self::Start(_) => "start",
@@ -59,6 +74,7 @@ impl LoadError {
 pub(super) struct Loaded {
     pub(super) guest: Guest,
     pub(super) digest: Digest,
+    pub(super) verification: Verification,
     plugin: Arc<Plugin>,
     caps: Caps,
     /// Keeps the code for those who want the same module later.
@@ -67,14 +83,17 @@ pub(super) struct Loaded {
     _lease: Option<Arc<Lease>>,
 }
 
-/// Fetches, compiles and links the module of `spec`. Blocks.
+/// Fetches, verifies, compiles and links the module of `spec`. Blocks.
 pub(super) fn load(
     process: &Process,
     spec: &PluginSpec,
     fetch: &FetchSettings,
     stats: &PluginStats,
 ) -> Result<Loaded, LoadError> {
-    let fetched = process.fetcher.fetch(&Request::from(spec), fetch);
+    // First of all: without keys, there is nothing to fetch for.
+    let keys = spec.verification_key.as_ref().map(Keys::load).transpose()?;
+    let request = Request::from(spec);
+    let fetched = process.fetcher.fetch(&request, fetch);
     stats.count_fetch(match &fetched {
         Ok(_) => Label::Success.as_str(),
         Err(error) => error.label().as_str(),
@@ -88,31 +107,21 @@ pub(super) fn load(
         );
         process.log.write(Level::Warn, line.as_bytes());
     }
-    let digest = fetched.digest();
-    let (compiled, origin) =
-        process
-            .modules
-            .get(&process.engine, digest.bytes(), fetched.bytes())?;
-    match origin {
-        cache::Origin::Compiled(_) => &stats.cache_misses,
-        cache::Origin::Memory => &stats.cache_hits,
-    }
-    .fetch_add(1, Ordering::Relaxed);
-    if let cache::Origin::Compiled(took) = origin {
-        let milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        stats.record_compilation(milliseconds);
-        let line = format!(
-            "compiled {digest} ({} bytes) in {} ms",
-            fetched.bytes().len(),
-            took.as_millis()
-        );
-        process.log.write(Level::Info, line.as_bytes());
-    }
-    let guest = process.runtime.plugin(fetched.bytes(), &compiled.module)?;
+    let surroundings = Surroundings {
+        fetcher: &process.fetcher,
+        request: &request,
+        settings: fetch,
+    };
+    let module = process
+        .verifier
+        .verify(fetched, &surroundings, keys.as_ref())?;
+    let compiled = compile(process, &module, stats)?;
+    let guest = process.runtime.plugin(module.bytes(), &compiled.module)?;
     let limits = &spec.limits;
     Ok(Loaded {
         guest,
-        digest,
+        digest: module.digest(),
+        verification: module.verification().clone(),
         plugin: Arc::new(plugin(process, spec)),
         caps: Caps {
             call_deadline: limits.call_deadline,
@@ -123,8 +132,36 @@ pub(super) fn load(
             },
         },
         _compiled: compiled,
-        _lease: fetched.lease(),
+        _lease: module.fetched().lease(),
     })
+}
+
+/// The compiled form of a module: of a verified one, and of no other.
+fn compile(
+    process: &Process,
+    module: &Verified,
+    stats: &PluginStats,
+) -> Result<Arc<Compiled>, LoadError> {
+    let (digest, bytes) = (module.digest(), module.bytes());
+    let (compiled, origin) = process
+        .modules
+        .get(&process.engine, digest.bytes(), bytes)?;
+    match origin {
+        cache::Origin::Compiled(_) => &stats.cache_misses,
+        cache::Origin::Memory => &stats.cache_hits,
+    }
+    .fetch_add(1, Ordering::Relaxed);
+    if let cache::Origin::Compiled(took) = origin {
+        let milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        stats.record_compilation(milliseconds);
+        let line = format!(
+            "compiled {digest} ({} bytes) in {} ms",
+            bytes.len(),
+            took.as_millis()
+        );
+        process.log.write(Level::Info, line.as_bytes());
+    }
+    Ok(compiled)
 }
 
 impl Loaded {

@@ -40,6 +40,7 @@ use crate::cache::Modules;
 use crate::plugin::route::Changes;
 use crate::plugin::{PhaseSet, Problems};
 use crate::proxy_wasm::{Address, LinkError, Metrics, Runtime, SharedData, SharedQueues, property};
+use crate::source::signature::Verifier;
 use crate::source::{Digest, Fetcher};
 use crate::telemetry::{Level, Log, PluginStats};
 use crate::vm::{CompileError, Engine};
@@ -62,6 +63,7 @@ pub struct Process {
     runtime: Runtime,
     modules: Modules,
     fetcher: Fetcher,
+    verifier: Verifier,
     shared_data: SharedData,
     shared_queues: Arc<SharedQueues>,
     metrics: Metrics,
@@ -121,6 +123,7 @@ impl Process {
             engine: Arc::new(engine),
             modules: Modules::default(),
             fetcher: Fetcher::new(Arc::clone(&log)),
+            verifier: Verifier::default(),
             shared_data: SharedData::default(),
             shared_queues: Arc::default(),
             metrics: Metrics::default(),
