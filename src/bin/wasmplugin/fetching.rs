@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use wasmplugin_host::plugin::{self, FetchSettings, ModuleUrl};
-use wasmplugin_host::source::{Fetched, Fetcher, Origin, Progress, Request, SecretName};
+use wasmplugin_host::source::signature::{Keys, Refused, Surroundings, Verified, Verifier};
+use wasmplugin_host::source::{
+    FetchError, Fetched, Fetcher, Origin, Progress, Request, SecretName,
+};
 use wasmplugin_host::telemetry::{Level, Log};
 
 /// How to fetch.
@@ -40,28 +43,80 @@ impl Fetching {
 
     /// Fetches `url`, whatever the store has of it.
     pub(crate) fn fetch(&self, url: ModuleUrl) -> Result<Fetched, String> {
-        let settings = self.settings()?;
-        let request = Request {
+        let (settings, request) = (self.settings()?, self.request(url));
+        with_fetcher(|fetcher| refresh(fetcher, &request, &settings))
+            .map_err(|error| error.to_string())
+    }
+
+    /// Fetches `url`, and checks that one of `keys` signed it.
+    pub(crate) fn verify(&self, url: ModuleUrl, keys: &Keys) -> Result<Verified, Failure> {
+        let settings = self.settings().map_err(Failure::Fetch)?;
+        let request = self.request(url);
+        with_fetcher(|fetcher| {
+            let fetched = refresh(fetcher, &request, &settings)?;
+            let surroundings = Surroundings {
+                fetcher,
+                request: &request,
+                settings: &settings,
+            };
+            let verified = Verifier::default().verify(fetched, &surroundings, Some(keys))?;
+            Ok(verified)
+        })
+    }
+
+    fn request(&self, url: ModuleUrl) -> Request {
+        Request {
             sha256: self.sha256.clone(),
             pull_secret: self.pull_secret.clone(),
             ..Request::new(url)
-        };
-        let mut fetcher = Fetcher::new(Arc::new(Stderr));
-        let bar = stderr().is_terminal().then(|| Arc::new(Bar::default()));
-        if let Some(bar) = &bar {
-            fetcher = fetcher.with_progress(Arc::clone(bar) as _);
         }
-        let result = fetcher.refresh(&request, &settings);
-        if let Some(bar) = bar {
-            bar.clear();
-        }
-        if let Ok(fetched) = &result
-            && let Origin::LastGood(error) = fetched.origin()
-        {
-            eprintln!("warning: {error}; this is what was fetched before");
-        }
-        result.map_err(|error| error.to_string())
     }
+}
+
+/// Why a module is not verified.
+pub(crate) enum Failure {
+    /// It cannot be had.
+    Fetch(String),
+    /// No signature is valid.
+    Refused(Refused),
+}
+
+impl From<FetchError> for Failure {
+    fn from(error: FetchError) -> Self {
+        Self::Fetch(error.to_string())
+    }
+}
+
+impl From<Refused> for Failure {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
+    }
+}
+
+fn refresh(
+    fetcher: &Fetcher,
+    request: &Request,
+    settings: &FetchSettings,
+) -> Result<Fetched, FetchError> {
+    let fetched = fetcher.refresh(request, settings)?;
+    if let Origin::LastGood(error) = fetched.origin() {
+        eprintln!("warning: {error}; this is what was fetched before");
+    }
+    Ok(fetched)
+}
+
+/// Runs `work` with a fetcher that shows its progress where somebody looks.
+fn with_fetcher<T>(work: impl FnOnce(&Fetcher) -> T) -> T {
+    let mut fetcher = Fetcher::new(Arc::new(Stderr));
+    let bar = stderr().is_terminal().then(|| Arc::new(Bar::default()));
+    if let Some(bar) = &bar {
+        fetcher = fetcher.with_progress(Arc::clone(bar) as _);
+    }
+    let result = work(&fetcher);
+    if let Some(bar) = bar {
+        bar.clear();
+    }
+    result
 }
 
 fn sha256(text: &str) -> Result<String, String> {

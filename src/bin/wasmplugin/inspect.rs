@@ -73,7 +73,7 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> io::Result<Outcome> {
 }
 
 /// The URL of `module`; a file's path needs no scheme here.
-fn url(module: &str) -> Result<ModuleUrl, String> {
+pub(crate) fn url(module: &str) -> Result<ModuleUrl, String> {
     if Path::new(module).is_file() {
         return Ok(ModuleUrl::File(module.to_owned()));
     }

@@ -8,7 +8,9 @@ mod fetching;
 mod files;
 mod inspect;
 mod pull;
+mod sign;
 mod validate;
+mod verify;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use std::io;
@@ -29,6 +31,9 @@ enum Command {
     Config(config::Args),
     Pull(pull::Args),
     Inspect(inspect::Args),
+    Verify(verify::Args),
+    Sign(sign::Args),
+    Keygen(sign::KeygenArgs),
 }
 
 /// How data is printed.
@@ -57,6 +62,9 @@ fn main() -> ExitCode {
         Command::Config(args) => config::run(&args, &mut out),
         Command::Pull(args) => pull::run(&args, &mut out),
         Command::Inspect(args) => inspect::run(&args, &mut out),
+        Command::Verify(args) => verify::run(&args, &mut out),
+        Command::Sign(args) => sign::run(&args, &mut out),
+        Command::Keygen(args) => sign::keygen(&args, &mut out),
     };
     match result {
         Ok(Outcome::Good) => ExitCode::SUCCESS,
