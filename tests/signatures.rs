@@ -33,6 +33,7 @@ use wasmplugin_host::source::{Fetcher, Request};
 use wasmplugin_host::telemetry::{Level, Log};
 
 use repository::{Repository, fixture, read};
+use support::faulty::{Answer, Server};
 use support::registry::Registry;
 use tampered::pem;
 
@@ -58,7 +59,12 @@ struct Client {
 
 impl Client {
     fn new() -> Self {
-        let settings = "fetch: { insecureRegistries: ['*'], timeout: 20s }";
+        Self::with("")
+    }
+
+    /// With further settings, in YAML.
+    fn with(settings: &str) -> Self {
+        let settings = format!("fetch: {{ insecureRegistries: ['*'], timeout: 20s }}\n{settings}");
         let no_file = |_: &str| Err(std::io::ErrorKind::NotFound.into());
         let plan = plugin::plan(settings.as_bytes(), &no_file);
         Self {
@@ -185,6 +191,65 @@ fn a_module_that_is_signed_inside_is_verified_wherever_it_comes_from() {
         let verified = verified.unwrap_or_else(|refused| panic!("{url}: {refused}"));
         assert_eq!(kind(&verified), "embedded signature");
     }
+}
+
+#[test]
+fn a_restart_with_the_registry_gone_checks_what_was_found_before() {
+    let registry = Registry::plain();
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let settings = format!("cacheDir: {}", directory.path().display());
+    let names = ["cosign-v2.6.5-p256", "cosign-v3.1.3-p256"];
+    let host = registry.host();
+    let url = |name: &str| format!("oci://{host}/{name}:1");
+    for name in names {
+        Repository::new(name).push(registry.port(), name, false);
+        let verified = Client::with(&settings).verify(&url(name), &pem(&["p256"]));
+        verified.unwrap_or_else(|refused| panic!("{name}: {refused}"));
+    }
+    drop(registry);
+    let mut client = Client::with(&settings);
+    client.settings.attempts = 1;
+    for name in names {
+        let verified = client.verify(&url(name), &pem(&["p256"]));
+        verified.unwrap_or_else(|refused| panic!("{name}: {refused}"));
+        let refused = client.verify(&url(name), &pem(&["p256-other"]));
+        let refused = refused.expect_err("another key");
+        assert!(refused.contains("does not fit"), "{refused}");
+    }
+}
+
+#[test]
+fn a_module_from_a_server_is_signed_beside_it() {
+    let server = Server::start(|ask| match ask.path.as_str() {
+        "/a.wasm.sig?x=1" => Answer::ok(&read("files/cosign-v3.1.3-p256.bundle.sig")),
+        "/large.wasm.sig" => Answer::ok(&vec![b' '; 2 << 20]),
+        "/away.wasm.sig" => Answer::status(503, &[], b""),
+        "/unsigned.wasm.sig" => Answer::status(404, &[], b""),
+        _ => Answer::ok(&read("mark.wasm")),
+    });
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let settings = format!("cacheDir: {}", directory.path().display());
+    let client = || {
+        let mut client = Client::with(&settings);
+        client.settings.attempts = 1;
+        client
+    };
+    let verify = |path: &str| client().verify(&server.url(path), &pem(&["p256"]));
+    let verified = verify("/a.wasm?x=1").expect("it is signed");
+    assert_eq!(kind(&verified), "signature beside the file");
+    for (path, reason) in [
+        ("/unsigned.wasm", "/unsigned.wasm.sig: none found"),
+        ("/large.wasm", "the most that a signature may have"),
+        ("/away.wasm", "503"),
+    ] {
+        let refused = verify(path).expect_err("no signature");
+        assert!(refused.contains(reason), "{path}: {refused}");
+    }
+    // After a restart, with the server in trouble.
+    server.now(|_| Answer::status(503, &[], b""));
+    let verified = verify("/a.wasm?x=1").expect("it was signed");
+    assert_eq!(kind(&verified), "signature beside the file");
+    assert!(verify("/unsigned.wasm").is_err());
 }
 
 #[test]

@@ -105,8 +105,7 @@ impl Fetcher {
                 let secret = request.pull_secret.as_ref();
                 let credentials = reference.credentials(secret, settings.secrets_dir.as_deref())?;
                 let session = self.session(settings)?;
-                let answers =
-                    Answers::new(self.store(settings.cache_dir.as_deref()), request.key());
+                let answers = self.answers(request, settings);
                 Ok(Repository::new(session, reference, credentials, answers))
             }
             _ => Err(FetchError::Url {
@@ -133,9 +132,10 @@ impl Fetcher {
             ModuleUrl::Http(url) => Some(match sidecar::url(url) {
                 Ok(url) => Sidecar {
                     place: http::without_secrets(url.as_str()),
-                    content: self
-                        .session(settings)
-                        .and_then(|session| sidecar::fetch(&session, &url, limit)),
+                    content: self.session(settings).and_then(|session| {
+                        let answers = self.answers(request, settings);
+                        sidecar::fetch(&session, &answers, &url, limit)
+                    }),
                 },
                 Err(error) => Sidecar {
                     place: request.shown(),
@@ -195,6 +195,10 @@ impl Fetcher {
         let result = fetch.run(freshness);
         fetch.store.tidy();
         result
+    }
+
+    fn answers(&self, request: &Request, settings: &FetchSettings) -> Answers {
+        Answers::new(self.store(settings.cache_dir.as_deref()), request.key())
     }
 
     fn session(&self, settings: &FetchSettings) -> Result<Session, FetchError> {

@@ -6,7 +6,8 @@ use reqwest::{Method, Url};
 
 use super::http::without_secrets;
 use super::net::client::Ask;
-use super::net::session::Session;
+use super::net::session::{Patience, Session};
+use super::oci::answers::Answers;
 use super::{FetchError, file};
 use crate::plugin::FetchSettings;
 
@@ -21,6 +22,9 @@ pub struct Sidecar {
 
 /// What is added to the module's URL.
 const SUFFIX: &str = ".sig";
+
+/// What it is kept under.
+const QUESTION: &str = "sidecar";
 
 /// What the limit is called in errors.
 const LIMIT_NAME: &str = "the most that a signature may have";
@@ -67,14 +71,21 @@ pub(super) fn read(
     }
 }
 
-/// Fetches the file at `url`, if there is one of `limit` bytes at most.
+/// Fetches the file at `url`, if there is one of `limit` bytes at most. What is there is kept in
+/// `answers`, for the time when the server is away.
 pub(super) fn fetch(
     session: &Session,
+    answers: &Answers,
     url: &Url,
     limit: u64,
 ) -> Result<Option<Vec<u8>>, FetchError> {
     let what = without_secrets(url.as_str());
-    let result = session.persist(&what, async || {
+    let known: Option<Vec<u8>> = answers.find(QUESTION);
+    let mut patience = Patience::of(session.settings());
+    if known.is_some() {
+        patience = patience.little();
+    }
+    let result = session.persist(&what, patience, async || {
         let ask = Ask {
             method: Method::GET,
             url: url.clone(),
@@ -89,10 +100,14 @@ pub(super) fn fetch(
         Ok(answer.body)
     });
     match result {
-        Ok(content) => Ok(Some(content)),
+        Ok(content) => {
+            answers.keep(QUESTION, &content);
+            Ok(Some(content))
+        }
         Err(FetchError::Status {
             status: 404 | 410, ..
         }) => Ok(None),
+        Err(error) if error.is_transient() && known.is_some() => Ok(known),
         Err(error) => Err(error),
     }
 }

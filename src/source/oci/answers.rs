@@ -18,7 +18,7 @@ pub(crate) struct Answers {
 }
 
 /// Something that can be kept.
-pub(super) trait Answer: Sized {
+pub(crate) trait Answer: Sized {
     fn write(&self) -> Option<Vec<u8>>;
     fn read(bytes: Vec<u8>) -> Option<Self>;
 }
@@ -29,14 +29,14 @@ impl Answers {
     }
 
     /// Keeps the answer to `question`.
-    pub(super) fn keep(&self, question: &str, answer: &impl Answer) {
+    pub(crate) fn keep(&self, question: &str, answer: &impl Answer) {
         if let Some(bytes) = answer.write() {
             self.store.remember(self.place(question), &bytes);
         }
     }
 
     /// The last answer to `question`.
-    pub(super) fn find<T: Answer>(&self, question: &str) -> Option<T> {
+    pub(crate) fn find<T: Answer>(&self, question: &str) -> Option<T> {
         T::read(self.store.recall(self.place(question))?)
     }
 

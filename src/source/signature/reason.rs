@@ -1,10 +1,14 @@
 //! Why signatures don't count.
 
 use std::fmt;
+use std::time::Duration;
 
 use thiserror::Error;
 
 use crate::source::Digest;
+
+/// The most attempts that a line of the log tells of.
+const MAX_SHOWN: usize = 8;
 
 /// Which check a signature failed.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -18,6 +22,9 @@ pub enum Reason {
     /// It cannot be had just now.
     #[error("cannot be fetched: {0}")]
     Away(String),
+    /// Its registry takes its time.
+    #[error("no valid signature after {} s", .0.as_secs())]
+    TooSlow(Duration),
     /// More than any signature needs.
     #[error("{size} bytes are more than {limit}, the most that a signature may have")]
     TooLarge {
@@ -113,7 +120,12 @@ impl fmt::Display for Attempt {
 #[error("not verified: {}", all(.0))]
 pub struct Refused(pub Vec<Attempt>);
 
+/// The attempts as one line; of very many, the first ones.
 fn all(attempts: &[Attempt]) -> String {
-    let attempts: Vec<_> = attempts.iter().map(ToString::to_string).collect();
-    attempts.join("; ")
+    let shown = attempts.iter().take(MAX_SHOWN).map(ToString::to_string);
+    let mut shown: Vec<_> = shown.collect();
+    if let Some(more @ 1..) = attempts.len().checked_sub(MAX_SHOWN) {
+        shown.push(format!("and {more} more"));
+    }
+    shown.join("; ")
 }

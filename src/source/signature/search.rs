@@ -7,6 +7,8 @@
 //! What a registry says is never trusted, only looked at: it may hide a signature, and with it
 //! the plugin, but not make one.
 
+use std::time::{Duration, Instant};
+
 use oci_spec::image::ImageManifest;
 
 use super::evidence::{Evidence, Subject};
@@ -22,6 +24,10 @@ pub const MAX_EVIDENCE_BYTES: u64 = 1 << 20;
 
 /// The most signatures of one image and kind that are looked at. Each costs a request or two.
 const MAX_SIGNATURES: usize = 64;
+
+/// The longest that one search goes on asking. A request may take `fetch.timeout`; a registry that
+/// dawdles must not keep the thread that other plugins wait for.
+const LONGEST: Duration = Duration::from_secs(60);
 
 /// `artifactType` of simple signing as a referrer, which cosign 2 can do.
 const SIMPLE_ARTIFACT: &str = "application/vnd.dev.cosign.artifact.sig.v1+json";
@@ -50,6 +56,7 @@ pub(super) fn search<'k>(
         subject,
         keys,
         attempts: Vec::new(),
+        begin: Instant::now(),
     };
     match search.run(nearby) {
         Some(found) => Ok(found),
@@ -61,6 +68,7 @@ struct Search<'a, 'k> {
     subject: &'a Subject<'a>,
     keys: &'k Keys,
     attempts: Vec<Attempt>,
+    begin: Instant,
 }
 
 impl<'k> Search<'_, 'k> {
@@ -97,8 +105,7 @@ impl<'k> Search<'_, 'k> {
         for image in images {
             for look in [Self::tag, Self::referrers] {
                 let found = look(self, &*registry, *image);
-                // Whoever does not answer now keeps us waiting the next time, too.
-                if found.is_some() || self.is_away() {
+                if found.is_some() || self.is_over() {
                     return found;
                 }
             }
@@ -125,9 +132,17 @@ impl<'k> Search<'_, 'k> {
         None
     }
 
-    fn is_away(&self) -> bool {
+    /// Whether to stop asking: whoever does not answer now keeps us waiting the next time, too.
+    fn is_over(&mut self) -> bool {
         let last = self.attempts.last();
-        last.is_some_and(|last| matches!(last.reason, Reason::Away(_)))
+        if last.is_some_and(|last| matches!(last.reason, Reason::Away(_) | Reason::TooSlow(_))) {
+            return true;
+        }
+        let is_slow = self.begin.elapsed() > LONGEST;
+        if is_slow {
+            self.fail::<()>("the registry", Reason::TooSlow(LONGEST));
+        }
+        is_slow
     }
 
     /// The tag of cosign 1 and 2.
@@ -151,13 +166,17 @@ impl<'k> Search<'_, 'k> {
         if let Err(reason) = few(layers) {
             return self.fail(place, reason);
         }
-        layers.iter().enumerate().find_map(|(at, layer)| {
+        for (at, layer) in layers.iter().enumerate() {
             let place = numbered(place, at, layers.len());
-            match simple_evidence(registry, layer) {
+            let found = match simple_evidence(registry, layer) {
                 Ok(evidence) => self.check(&place, evidence),
                 Err(reason) => self.fail(&place, reason),
+            };
+            if found.is_some() || self.is_over() {
+                return found;
             }
-        })
+        }
+        None
     }
 
     /// Manifests that name the image as their subject.
@@ -176,14 +195,17 @@ impl<'k> Search<'_, 'k> {
             return self.fail(&place, reason);
         }
         let before = self.attempts.len();
-        let found = referrers.iter().enumerate().find_map(|(at, descriptor)| {
+        for (at, descriptor) in referrers.iter().enumerate() {
             let place = numbered(&place, at, referrers.len());
-            self.referrer(registry, &place, descriptor)
-        });
-        if found.is_none() && self.attempts.len() == before {
+            let found = self.referrer(registry, &place, descriptor);
+            if found.is_some() || self.is_over() {
+                return found;
+            }
+        }
+        if self.attempts.len() == before {
             return self.fail(&place, Reason::Missing);
         }
-        found
+        None
     }
 
     fn referrer(
