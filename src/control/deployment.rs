@@ -390,11 +390,9 @@ impl Deployment {
                 priority: spec.priority,
                 url: spec.url.to_string(),
                 digest: running.and_then(|lease| lease.runner().digest()),
-                verification: match &spec.verification_key {
-                    Some(_) => "by verificationKey",
-                    None => "none asked for",
-                }
-                .to_owned(),
+                verification: running
+                    .and_then(|lease| lease.runner().verification())
+                    .unwrap_or_default(),
                 generation: current.number(),
                 state: status::state(runner.state(), running.is_some()),
                 last_error: runner.last_error(),

@@ -127,6 +127,12 @@ impl Runner {
         Some(format!("sha256:{}", loaded.digest))
     }
 
+    /// What was checked of its module's signatures, once that is loaded.
+    pub(super) fn verification(&self) -> Option<String> {
+        let loaded = self.loaded.get()?;
+        Some(loaded.verification.to_string())
+    }
+
     /// What was wrong last.
     pub(super) fn last_error(&self) -> String {
         self.last_error.lock().clone()

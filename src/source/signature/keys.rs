@@ -73,10 +73,10 @@ pub enum KeyError {
     #[error("a public key that cannot be decoded")]
     Malformed,
     /// A kind of key that is not taken.
-    #[error("a {0} key is not supported: {WANTED}")]
+    #[error("{0} keys are not supported: {WANTED}")]
     Kind(String),
     /// Too short to be safe, or too long.
-    #[error("an RSA key of {0} bits is not supported: {WANTED}")]
+    #[error("RSA keys of {0} bits are not supported: {WANTED}")]
     RsaBits(usize),
     /// Too many.
     #[error("{0} keys are more than {MAX_KEYS}")]

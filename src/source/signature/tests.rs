@@ -204,7 +204,7 @@ fn keys_are_taken_or_refused_by_name() {
         ("p224", "ECDSA P-224"),
         ("p521", "ECDSA P-521"),
         ("secp256k1", "ECDSA secp256k1"),
-        ("rsa1024", "RSA key of 1024 bits"),
+        ("rsa1024", "RSA keys of 1024 bits"),
         ("rsa-pss", "RSASSA-PSS"),
         ("ed448", "Ed448"),
         ("x25519", "X25519"),

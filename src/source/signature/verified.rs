@@ -70,7 +70,7 @@ pub struct Signature {
 impl fmt::Display for Verification {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotAsked => f.write_str("not asked for"),
+            Self::NotAsked => f.write_str("none asked for"),
             Self::Signed(signature) => write!(
                 f,
                 "{} by {} key {} ({})",
