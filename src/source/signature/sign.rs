@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`embed`]: the module's section `signature` | `wasmsign2 verify` |
 //! | [`detach`]: a signature in base64 | `cosign verify-blob --signature` |
-//! | [`bundle`]: a Sigstore bundle | `cosign verify-blob --bundle` |
+//! | [`bundle()`]: a Sigstore bundle | `cosign verify-blob --bundle` |
 //!
 //! Keys are unencrypted PEM, as `openssl` writes them: PKCS#8, and SEC1 and PKCS#1 for the kinds
 //! that have these. What verifies is decided by the key here, too.
