@@ -26,6 +26,7 @@ use super::route::{self, Orders};
 use super::status;
 use super::watch::Watch;
 use crate::plugin::{Plan, PluginSpec};
+use crate::source::Request;
 use crate::telemetry::{Level, PluginReport, PluginState};
 
 /// The most routes that are known by what their metadata says. Beyond, those that no stream has used
@@ -388,7 +389,7 @@ impl Deployment {
                 resource: spec.resource(),
                 phase: spec.phase.as_str(),
                 priority: spec.priority,
-                url: spec.url.to_string(),
+                url: Request::from(spec).shown(),
                 digest: running.and_then(|lease| lease.runner().digest()),
                 verification: running
                     .and_then(|lease| lease.runner().verification())
