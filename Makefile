@@ -10,7 +10,7 @@ TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 DEV := $(TARGET)/debug
 
 # Test files that start or read real Envoys and need the module built; `check` leaves them out.
-ENVOY_TESTS := abi conformance e2e examples failures reload routes sdks signatures soak sources
+ENVOY_TESTS := abi conformance e2e examples failures hostile reload routes sdks signatures soak sources
 PLAIN_TESTS := $(filter-out $(ENVOY_TESTS),$(basename $(notdir $(wildcard tests/*.rs))))
 
 GUESTS := $(wildcard examples/*/Cargo.toml)
@@ -60,9 +60,10 @@ check: ## Quick loop without Envoy: format, clippy, unit and golden tests
 e2e: test-build ## The tests that need real Envoys (TEST=name selects)
 	$(CARGO) test $(addprefix --test ,$(ENVOY_TESTS)) $(LOCKED) -- $(TEST)
 
-lint: ## Format and lints; warnings are errors
+lint: ## Format, lints and the dependencies' licences and advisories; warnings are errors
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets $(LOCKED) -- -D warnings
+	.ci/deny
 
 doc: ## API documentation; warnings are errors
 	RUSTDOCFLAGS="$(DOC_FLAGS)" $(CARGO) doc -p wasmplugin-host --lib $(DOC) $(LOCKED)
