@@ -42,6 +42,11 @@ pub trait Log: Send + Sync {
     /// The lowest level that is kept, or none when the log is off.
     fn threshold(&self) -> Option<Level>;
 
+    /// Lines that were dropped so far, because they were too many.
+    fn dropped(&self) -> u64 {
+        0
+    }
+
     /// Writes one line. Not necessarily UTF-8: guests say what they like.
     fn write(&self, level: Level, line: &[u8]);
 }

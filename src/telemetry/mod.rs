@@ -3,6 +3,7 @@
 //! A leaf: every part may report, so nothing here knows any of them.
 
 mod admin;
+pub mod flood;
 mod log;
 mod metric;
 
