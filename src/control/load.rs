@@ -10,9 +10,12 @@ use thiserror::Error;
 use super::Process;
 use crate::cache::{self, Compiled};
 use crate::plugin::{EnvValue, FetchSettings, ModuleUrl, PluginSpec};
-use crate::proxy_wasm::{Address, Caps, Guest, Instance, LinkError, Plugin, StartError};
+use crate::proxy_wasm::{
+    Address, Capabilities, Caps, Guest, Instance, Limits, LinkError, Plugin, StartError,
+};
 use crate::source::signature::{KeyError, Keys, Refused, Surroundings, Verification, Verified};
 use crate::source::{Digest, FetchError, Label, Lease, Origin, Request};
+use crate::telemetry::flood::{self, Limited};
 use crate::telemetry::{Level, PluginStats};
 use crate::vm::{CompileError, InstanceLimits};
 
@@ -85,7 +88,7 @@ pub(super) struct Loaded {
 
 /// Fetches, verifies, compiles and links the module of `spec`. Blocks.
 pub(super) fn load(
-    process: &Process,
+    process: &Arc<Process>,
     spec: &PluginSpec,
     fetch: &FetchSettings,
     stats: &PluginStats,
@@ -116,7 +119,13 @@ pub(super) fn load(
         .verifier
         .verify(fetched, &surroundings, keys.as_ref())?;
     let compiled = compile(process, &module, stats)?;
-    let guest = process.runtime.plugin(module.bytes(), &compiled.module)?;
+    let capabilities = match &spec.capabilities {
+        Some(names) => Capabilities::only(names.iter().cloned()),
+        None => Capabilities::ALL,
+    };
+    let guest = process
+        .runtime
+        .plugin(module.bytes(), &compiled.module, &capabilities)?;
     let limits = &spec.limits;
     Ok(Loaded {
         guest,
@@ -177,7 +186,7 @@ impl Loaded {
 }
 
 /// What guests and hostcalls know of the plugin.
-fn plugin(process: &Process, spec: &PluginSpec) -> Plugin {
+fn plugin(process: &Arc<Process>, spec: &PluginSpec) -> Plugin {
     let vm_id = spec.vm_id.clone();
     Plugin {
         name: spec.plugin_name(),
@@ -189,8 +198,29 @@ fn plugin(process: &Process, spec: &PluginSpec) -> Plugin {
         config: spec.config.clone(),
         vm_config: spec.vm_config.clone().into_bytes(),
         env: environment(&spec.env),
-        log: Arc::clone(&process.log),
+        log: log(process, spec),
+        limits: Limits {
+            open_callouts: bytes(spec.limits.open_callouts.into()),
+            shared_data: bytes(spec.limits.shared_data),
+        },
     }
+}
+
+/// A limit of the host's own.
+fn bytes(limit: u64) -> usize {
+    usize::try_from(limit).unwrap_or(usize::MAX)
+}
+
+/// The log of a plugin. Its timer outlives the plugin by a few seconds.
+fn log(process: &Arc<Process>, spec: &PluginSpec) -> Arc<Limited> {
+    let timers = Arc::downgrade(process);
+    let later = move |log: Arc<Limited>| {
+        if let Some(process) = timers.upgrade() {
+            let report = move || log.report();
+            process.timers.run_in(flood::REPORT_AFTER, report);
+        }
+    };
+    Limited::new(Arc::clone(&process.log), spec.resource(), later)
 }
 
 /// `NAME=VALUE` of each variable that has a value.

@@ -95,6 +95,13 @@ impl CallRef<'_> {
         }
     }
 
+    /// Bytes of all of it.
+    pub(super) fn size(&self) -> usize {
+        let fields = self.headers.iter().chain(self.trailers);
+        let fields = fields.map(|(name, value)| name.len() + value.len());
+        self.cluster.len() + self.body.len() + fields.sum::<usize>()
+    }
+
     /// Whether Envoy would take it for a request.
     pub fn is_complete(&self) -> bool {
         let has = |wanted: &[u8]| self.headers.iter().any(|(name, _)| *name == wanted);

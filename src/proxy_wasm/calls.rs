@@ -5,13 +5,10 @@ use std::collections::HashMap;
 use super::call::{CallError, CallRef, Response};
 use super::exchange::{Carrier, OpenCall};
 use super::grpc::Decoder;
+use super::limits::MAX_CALL_BYTES;
 use super::memory::Guest;
 use super::state::State;
 use super::status::{HostError, Hostcall, Status};
-
-/// The most calls of an instance whose answers are to come (`limits.openCallouts` of the
-/// contract): each holds buffers and a request of Envoy's.
-const MAX_OPEN: usize = 1024;
 
 /// The longest answer that is put together from parts, as Envoy bounds those that come whole.
 pub(super) const MAX_ANSWER: usize = 32 << 20;
@@ -41,6 +38,8 @@ impl TokenKind {
 pub(super) struct Calls {
     open: HashMap<u32, Pending>,
     last: [u32; 3],
+    /// Bytes that the open calls hold, all together.
+    held: usize,
 }
 
 /// A call whose end is to come.
@@ -48,6 +47,9 @@ pub(super) struct Calls {
 pub(super) struct Pending {
     /// The main thread's number for it, where that carries it and has sent it.
     id: Option<u64>,
+    /// Bytes that it holds, as far as anybody knows: what was sent since the other side last showed
+    /// life, and what came of an answer in parts.
+    held: usize,
     /// The answer so far, where it comes in parts.
     pub(super) answer: Response,
     /// Messages of a gRPC answer.
@@ -64,7 +66,38 @@ impl Calls {
     }
 
     pub(super) fn remove(&mut self, token: u32) -> Option<Pending> {
-        self.open.remove(&token)
+        let removed = self.open.remove(&token)?;
+        self.held = self.held.saturating_sub(removed.held);
+        Some(removed)
+    }
+
+    /// Whether the open calls may hold `bytes` more.
+    pub(super) const fn has_room_for(&self, bytes: usize) -> bool {
+        self.held.saturating_add(bytes) <= MAX_CALL_BYTES
+    }
+
+    /// Counts `bytes` that a call holds from now on, if they may be.
+    fn hold(&mut self, token: u32, bytes: usize) -> bool {
+        if !self.has_room_for(bytes) {
+            return false;
+        }
+        if let Some(pending) = self.open.get_mut(&token) {
+            pending.held += bytes;
+            self.held += bytes;
+        }
+        true
+    }
+
+    /// Something came of a call's answer: `bytes` in parts, which must be kept. False where they are
+    /// too much.
+    pub(super) fn receive(&mut self, token: u32, bytes: usize) -> bool {
+        // What was sent has arrived, or nobody waits for it any more.
+        if TokenKind::of(token) == Some(TokenKind::GrpcStream)
+            && let Some(pending) = self.open.get_mut(&token)
+        {
+            self.held = self.held.saturating_sub(std::mem::take(&mut pending.held));
+        }
+        self.hold(token, bytes)
     }
 
     const fn last(&mut self, kind: TokenKind) -> &mut u32 {
@@ -103,18 +136,27 @@ pub(super) fn start<T>(
     make: impl FnOnce(&Guest<'_>, &mut dyn FnMut(&CallRef<'_>) -> Hostcall) -> Hostcall<T>,
 ) -> Hostcall<u32> {
     let state = guest.data_mut();
-    if state.calls.open.len() >= MAX_OPEN {
+    // Those that were given up count until they are reset, after this callback.
+    let carried = state.exchange.as_ref().map_or(0, |e| e.cancelled.len());
+    let open = state.calls.open.len() + state.outbox.cancelled.len() + carried;
+    if open >= state.plugin.limits.open_callouts {
         return Err(Status::InternalFailure.into());
     }
+    let room = MAX_CALL_BYTES.saturating_sub(state.calls.held);
     let count = state.calls.last(kind).wrapping_add(1);
     let token = (count << 2) | kind as u32;
     // Out of the store, so that the call can stay in the guest's memory.
     let mut exchange = state.exchange.take();
     let mut callouts = state.callouts.take();
     let mut sent = None;
+    let mut size = 0;
     let result = make(guest, &mut |call| {
         if !call.is_complete() {
             return Err(CallError::MissingHeaders.into());
+        }
+        size = call.size();
+        if size > room {
+            return Err(CallError::Unavailable.into());
         }
         sent = Some(match (exchange.as_deref_mut(), callouts.as_deref_mut()) {
             (None, Some(callouts)) => Sent::MainThread(callouts.call(call)?),
@@ -171,8 +213,10 @@ pub(super) fn start<T>(
         }
         Some(Sent::Stream) | None => None,
     };
+    state.calls.held += size;
     let pending = Pending {
         id,
+        held: size,
         answer: Response::default(),
         decoder: Decoder::default(),
         message: None,
@@ -184,8 +228,14 @@ pub(super) fn start<T>(
 
 /// Sends another part of a call. Whether it could.
 pub(super) fn send(state: &mut State, token: u32, data: &[u8], end: bool) -> bool {
+    if !state.calls.hold(token, data.len()) {
+        return false;
+    }
     if let Some(exchange) = state.exchange.as_deref_mut()
-        && let Some(call) = exchange.calls.iter().find(|call| call.token == token)
+        && let Some(call) = exchange
+            .calls
+            .iter()
+            .find(|call| (call.plugin, call.token) == (exchange.plugin, token))
     {
         let id = call.id;
         return exchange.host_mut().send(id, data, end);
@@ -200,13 +250,27 @@ pub(super) fn send(state: &mut State, token: u32, data: &[u8], end: bool) -> boo
 /// Gives a call up: nothing more is heard of it.
 pub(super) fn cancel(state: &mut State, token: u32) {
     state.calls.remove(token);
-    if let Some(exchange) = state.exchange.as_deref_mut()
-        && let Some(at) = exchange.calls.iter().position(|call| call.token == token)
-    {
-        let call = exchange.calls.remove(at);
-        // Later: it may call hooks of this stream.
-        exchange.cancelled.push(call.id);
-        return;
+    if let Some(exchange) = state.exchange.as_deref_mut() {
+        let plugin = exchange.plugin;
+        let is_it = |call: &OpenCall| (call.plugin, call.token) == (plugin, token);
+        if let Some(at) = exchange.calls.iter().position(is_it) {
+            let call = exchange.calls.remove(at);
+            // Later: it may call hooks of this stream.
+            exchange.cancelled.push(call.id);
+            return;
+        }
+        // One that was not sent yet never is.
+        let waiting = exchange.waiting_calls.len();
+        exchange
+            .waiting_calls
+            .retain(|(of, waiting, _)| (*of, *waiting) != (plugin, token));
+        if exchange.waiting_calls.len() < waiting {
+            return;
+        }
     }
-    state.outbox.cancelled.push(token);
+    let unsent = state.outbox.calls.len();
+    state.outbox.calls.retain(|(unsent, _)| *unsent != token);
+    if state.outbox.calls.len() == unsent {
+        state.outbox.cancelled.push(token);
+    }
 }

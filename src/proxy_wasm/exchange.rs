@@ -17,6 +17,7 @@ use super::abi::Map;
 use super::call::Call;
 use super::grpc::of_http;
 use super::host::{Direction, Host};
+use super::limits::{HEADER, MAX_HEADERS};
 use super::property::States;
 
 /// A stream, as its plugins know it.
@@ -44,6 +45,10 @@ pub struct Exchange<H: ?Sized = dyn Host> {
     pub(super) states: States,
     /// Request headers changed since the route was picked.
     stale_route: bool,
+    /// Bytes that guests wrote to each map since it was measured, and what it had then.
+    written: [usize; 4],
+    /// Bytes of the properties that guests set.
+    pub(super) properties: usize,
     // Last, so that an exchange of any host becomes one of `dyn Host`.
     host: H,
 }
@@ -285,6 +290,8 @@ impl<H> Exchange<H> {
             waiting_calls: Vec::new(),
             states: States::default(),
             stale_route: false,
+            written: [0; 4],
+            properties: 0,
             host,
         }
     }
@@ -348,6 +355,29 @@ impl<H: Host + ?Sized> Exchange<H> {
             Own::Absent => {}
             Own::Host => self.host.visit_headers(map, visit),
         }
+    }
+
+    /// Whether a map may get another entry of `size` bytes. What guests write is summed up, and the
+    /// map measured only when the sum reaches the bound: a header that is replaced counts once.
+    pub(super) fn has_room_for_header(&mut self, map: Map, size: usize) -> bool {
+        let size = size.saturating_add(HEADER);
+        let Some(written) = self.written.get(map as usize) else {
+            return false;
+        };
+        let mut sum = written.saturating_add(size);
+        if sum > MAX_HEADERS {
+            sum = size;
+            self.visit_headers(map, &mut |name, value| {
+                sum = sum.saturating_add(name.len() + value.len() + HEADER);
+            });
+            if sum > MAX_HEADERS {
+                return false;
+            }
+        }
+        if let Some(written) = self.written.get_mut(map as usize) {
+            *written = sum;
+        }
+        true
     }
 
     /// Appends an entry.
@@ -415,6 +445,11 @@ impl<H: Host + ?Sized> Exchange<H> {
             (Some(reply), Direction::Response) => reply.body.len(),
             _ => self.host.body_len(direction),
         }
+    }
+
+    /// The most bytes that guests may make a body grow to.
+    pub(super) fn buffer_limit(&self) -> usize {
+        self.host.buffer_limit()
     }
 
     /// Copies the bytes from `start` on into all of `out`.

@@ -4,6 +4,7 @@ use thiserror::Error;
 use wasmtime::{AsContextMut, Instance, TypedFunc, WasmParams, WasmResults};
 
 use super::abi::AbiVersion;
+use super::capabilities::Capabilities;
 
 /// The callbacks of an instance. An absent one does nothing, which for an HTTP event means to
 /// continue.
@@ -47,39 +48,73 @@ pub struct WrongExport {
 }
 
 impl Exports {
+    /// Looks all of them up. One that `capabilities` leave out is absent, whatever its type.
     pub(super) fn find(
         store: &mut impl AsContextMut,
         instance: &Instance,
         abi: AbiVersion,
+        capabilities: &Capabilities,
     ) -> Result<Self, WrongExport> {
+        let mut find = Finder {
+            store,
+            instance,
+            capabilities,
+        };
         Ok(Self {
-            context_create: export(store, instance, "proxy_on_context_create")?,
-            vm_start: export(store, instance, "proxy_on_vm_start")?,
-            configure: export(store, instance, "proxy_on_configure")?,
-            request_headers: headers(store, instance, abi, "proxy_on_request_headers")?,
-            request_body: export(store, instance, "proxy_on_request_body")?,
-            request_trailers: export(store, instance, "proxy_on_request_trailers")?,
-            response_headers: headers(store, instance, abi, "proxy_on_response_headers")?,
-            response_body: export(store, instance, "proxy_on_response_body")?,
-            response_trailers: export(store, instance, "proxy_on_response_trailers")?,
-            http_call_response: export(store, instance, "proxy_on_http_call_response")?,
-            grpc_receive_initial_metadata: export(
-                store,
-                instance,
-                "proxy_on_grpc_receive_initial_metadata",
-            )?,
-            grpc_receive: export(store, instance, "proxy_on_grpc_receive")?,
-            grpc_receive_trailing_metadata: export(
-                store,
-                instance,
-                "proxy_on_grpc_receive_trailing_metadata",
-            )?,
-            grpc_close: export(store, instance, "proxy_on_grpc_close")?,
-            tick: export(store, instance, "proxy_on_tick")?,
-            queue_ready: export(store, instance, "proxy_on_queue_ready")?,
-            log: export(store, instance, "proxy_on_log")?,
-            done: export(store, instance, "proxy_on_done")?,
-            delete: export(store, instance, "proxy_on_delete")?,
+            context_create: find.callback("proxy_on_context_create")?,
+            vm_start: find.callback("proxy_on_vm_start")?,
+            configure: find.callback("proxy_on_configure")?,
+            request_headers: find.headers(abi, "proxy_on_request_headers")?,
+            request_body: find.callback("proxy_on_request_body")?,
+            request_trailers: find.callback("proxy_on_request_trailers")?,
+            response_headers: find.headers(abi, "proxy_on_response_headers")?,
+            response_body: find.callback("proxy_on_response_body")?,
+            response_trailers: find.callback("proxy_on_response_trailers")?,
+            http_call_response: find.callback("proxy_on_http_call_response")?,
+            grpc_receive_initial_metadata: find
+                .callback("proxy_on_grpc_receive_initial_metadata")?,
+            grpc_receive: find.callback("proxy_on_grpc_receive")?,
+            grpc_receive_trailing_metadata: find
+                .callback("proxy_on_grpc_receive_trailing_metadata")?,
+            grpc_close: find.callback("proxy_on_grpc_close")?,
+            tick: find.callback("proxy_on_tick")?,
+            queue_ready: find.callback("proxy_on_queue_ready")?,
+            log: find.callback("proxy_on_log")?,
+            done: find.callback("proxy_on_done")?,
+            delete: find.callback("proxy_on_delete")?,
+        })
+    }
+}
+
+/// Looks up the callbacks of an instance.
+struct Finder<'a, S> {
+    store: &'a mut S,
+    instance: &'a Instance,
+    capabilities: &'a Capabilities,
+}
+
+impl<S: AsContextMut> Finder<'_, S> {
+    fn callback<P: WasmParams, R: WasmResults>(
+        &mut self,
+        name: &'static str,
+    ) -> Result<Option<TypedFunc<P, R>>, WrongExport> {
+        if self.capabilities.allow(name) {
+            export(self.store, self.instance, name)
+        } else {
+            Ok(None)
+        }
+    }
+
+    fn headers(
+        &mut self,
+        abi: AbiVersion,
+        name: &'static str,
+    ) -> Result<Option<HeadersCallback>, WrongExport> {
+        Ok(match abi {
+            AbiVersion::V0_1_0 => self.callback(name)?.map(HeadersCallback::WithoutEnd),
+            AbiVersion::V0_2_0 | AbiVersion::V0_2_1 => {
+                self.callback(name)?.map(HeadersCallback::WithEnd)
+            }
         })
     }
 }
@@ -97,18 +132,4 @@ pub(super) fn export<P: WasmParams, R: WasmResults>(
         Ok(function) => Ok(Some(function)),
         Err(reason) => Err(WrongExport { name, reason }),
     }
-}
-
-fn headers(
-    store: &mut impl AsContextMut,
-    instance: &Instance,
-    abi: AbiVersion,
-    name: &'static str,
-) -> Result<Option<HeadersCallback>, WrongExport> {
-    Ok(match abi {
-        AbiVersion::V0_1_0 => export(store, instance, name)?.map(HeadersCallback::WithoutEnd),
-        AbiVersion::V0_2_0 | AbiVersion::V0_2_1 => {
-            export(store, instance, name)?.map(HeadersCallback::WithEnd)
-        }
-    })
 }

@@ -4,6 +4,7 @@ use thiserror::Error;
 use wasmtime::{InstancePre, Linker, Module};
 
 use super::abi::{AbiError, AbiVersion};
+use super::capabilities::Capabilities;
 use super::host::Direction;
 use super::instance::Event;
 use super::linker::link;
@@ -13,18 +14,20 @@ use crate::vm::Engine;
 
 /// The host functions, linked once per process and ABI version.
 pub struct Runtime {
+    engine: wasmtime::Engine,
     linkers: [(AbiVersion, Linker<State>); AbiVersion::ALL.len()],
 }
 
 impl Runtime {
     /// Links all versions.
     pub fn new(engine: &Engine) -> Result<Self, LinkError> {
-        let linker = |abi| match link(engine.wasmtime(), abi) {
+        let linker = |abi| match link(engine.wasmtime(), abi, &Capabilities::ALL) {
             Ok(linker) => Ok((abi, linker)),
             Err(error) => Err(LinkError::Import(format!("{error:#}"))),
         };
         let [a, b, c] = AbiVersion::ALL.map(linker);
         Ok(Self {
+            engine: engine.wasmtime().clone(),
             linkers: [a?, b?, c?],
         })
     }
@@ -45,17 +48,28 @@ impl Runtime {
     }
 
     /// Checks that `module`, compiled from `wasm`, is a plugin and that we have all that it
-    /// imports.
-    pub fn plugin(&self, wasm: &[u8], module: &Module) -> Result<Guest, LinkError> {
+    /// imports. It gets no more than `capabilities`.
+    pub fn plugin(
+        &self,
+        wasm: &[u8],
+        module: &Module,
+        capabilities: &Capabilities,
+    ) -> Result<Guest, LinkError> {
         let abi = AbiVersion::detect(wasm)?;
-        let linker = self.linkers.iter().find(|(version, _)| *version == abi);
-        let Some((_, linker)) = linker else {
-            return Err(AbiError::Missing.into());
+        let instance = if capabilities.are_all() {
+            let linker = self.linkers.iter().find(|(version, _)| *version == abi);
+            let Some((_, linker)) = linker else {
+                return Err(AbiError::Missing.into());
+            };
+            linker.instantiate_pre(module)
+        } else {
+            link(&self.engine, abi, capabilities).and_then(|linker| linker.instantiate_pre(module))
         };
-        match linker.instantiate_pre(module) {
+        match instance {
             Ok(instance) => Ok(Guest {
                 abi,
-                events: Events::of(module),
+                events: Events::of(module, capabilities),
+                capabilities: capabilities.clone(),
                 instance,
             }),
             Err(error) => Err(LinkError::Import(format!("{error:#}"))),
@@ -74,6 +88,7 @@ impl std::fmt::Debug for Runtime {
 pub struct Guest {
     pub(super) abi: AbiVersion,
     pub(super) instance: InstancePre<State>,
+    pub(super) capabilities: Capabilities,
     events: Events,
 }
 
@@ -86,12 +101,11 @@ struct Events {
 }
 
 impl Events {
-    fn of(module: &Module) -> Self {
+    fn of(module: &Module, capabilities: &Capabilities) -> Self {
         let both = |part: &str| {
             ["request", "response"].map(|way| {
-                module
-                    .get_export(&format!("proxy_on_{way}_{part}"))
-                    .is_some()
+                let name = format!("proxy_on_{way}_{part}");
+                capabilities.allow(&name) && module.get_export(&name).is_some()
             })
         };
         Self {

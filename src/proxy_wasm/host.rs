@@ -54,6 +54,11 @@ pub trait Bodies {
 
     /// Replaces the `remove` bytes at `start` by `insert`.
     fn splice_body(&mut self, direction: Direction, start: usize, remove: usize, insert: &[u8]);
+
+    /// The most bytes of a body that the proxy keeps for the stream.
+    fn buffer_limit(&self) -> usize {
+        usize::MAX
+    }
 }
 
 /// Facts about the stream.

@@ -3,13 +3,14 @@
 use wasmtime::{Caller, FuncType, Linker, Val, ValType};
 
 use super::abi::{AbiVersion, Parameter};
+use super::capabilities::{Capabilities, refuse};
 use super::hostcalls::{
     buffer, context, foreign, grpc, header_map, http_call, log, metric, property, queue,
     shared_data, stream, time, wasi,
 };
 use super::memory::Guest;
 use super::state::{Mode, State};
-use super::status::answer;
+use super::status::{Status, answer};
 
 /// When a host function may be called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,15 +41,27 @@ fn permit(guest: &Guest<'_>, name: &str, allow: Allow) -> wasmtime::Result<()> {
 
 /// Links one function of `env`: its name, when it may be called, what it does, its parameters.
 macro_rules! env {
-    ($linker:ident, $allow:ident, $name:literal, $function:path, $($arg:ident: $ty:ty),*) => {
-        $linker.func_wrap(
-            "env",
-            $name,
-            move |mut guest: Caller<'_, State>, $($arg: $ty),*| -> wasmtime::Result<u32> {
-                permit(&guest, $name, Allow::$allow)?;
-                answer($function(&mut guest, $($arg),*))
-            },
-        )?;
+    ($linker:ident, $allow:ident, $name:literal, $function:expr, $($arg:ident: $ty:ty),*) => {
+        if $linker.capabilities.allow($name) {
+            $linker.linker.func_wrap(
+                "env",
+                $name,
+                move |mut guest: Caller<'_, State>, $($arg: $ty),*| -> wasmtime::Result<u32> {
+                    permit(&guest, $name, Allow::$allow)?;
+                    answer($function(&mut guest, $($arg),*))
+                },
+            )?;
+        } else {
+            $linker.linker.func_wrap(
+                "env",
+                $name,
+                move |mut guest: Caller<'_, State>, $(_: $ty),*| -> wasmtime::Result<u32> {
+                    permit(&guest, $name, Allow::$allow)?;
+                    refuse(&mut guest, $name);
+                    Ok(Status::InternalFailure as u32)
+                },
+            )?;
+        }
     };
 }
 
@@ -56,14 +69,26 @@ macro_rules! env {
 macro_rules! wasi {
     ($linker:ident, $allow:ident, $name:literal, $function:path, $($arg:ident: $ty:ty),*) => {
         for module in WASI {
-            $linker.func_wrap(
-                module,
-                $name,
-                |mut guest: Caller<'_, State>, $($arg: $ty),*| -> wasmtime::Result<u32> {
-                    permit(&guest, $name, Allow::$allow)?;
-                    $function(&mut guest, $($arg),*)
-                },
-            )?;
+            if $linker.capabilities.allow($name) {
+                $linker.linker.func_wrap(
+                    module,
+                    $name,
+                    |mut guest: Caller<'_, State>, $($arg: $ty),*| -> wasmtime::Result<u32> {
+                        permit(&guest, $name, Allow::$allow)?;
+                        $function(&mut guest, $($arg),*)
+                    },
+                )?;
+            } else {
+                $linker.linker.func_wrap(
+                    module,
+                    $name,
+                    |mut guest: Caller<'_, State>, $(_: $ty),*| -> wasmtime::Result<u32> {
+                        permit(&guest, $name, Allow::$allow)?;
+                        refuse(&mut guest, $name);
+                        Ok(wasi::NOT_CAPABLE)
+                    },
+                )?;
+            }
         }
     };
 }
@@ -75,16 +100,30 @@ const WASI: [&str; 2] = ["wasi_snapshot_preview1", "wasi_unstable"];
 /// own.
 const WASI_RUNNING: [&str; 5] = ["fd_read", "fd_seek", "fd_close", "path_open", "sched_yield"];
 
-/// The host functions of `abi`.
-pub(super) fn link(engine: &wasmtime::Engine, abi: AbiVersion) -> wasmtime::Result<Linker<State>> {
-    let mut linker = Linker::new(engine);
-    link_env(&mut linker, abi)?;
-    link_wasi(&mut linker)?;
-    Ok(linker)
+/// A linker on its way.
+struct Imports<'a> {
+    linker: Linker<State>,
+    capabilities: &'a Capabilities,
+}
+
+/// The host functions of `abi`. Those that `capabilities` leave out are there, and refuse: what they
+/// answer is decided here, so that a call of any other costs nothing.
+pub(super) fn link(
+    engine: &wasmtime::Engine,
+    abi: AbiVersion,
+    capabilities: &Capabilities,
+) -> wasmtime::Result<Linker<State>> {
+    let mut imports = Imports {
+        linker: Linker::new(engine),
+        capabilities,
+    };
+    link_env(&mut imports, abi)?;
+    link_wasi(&mut imports)?;
+    Ok(imports.linker)
 }
 
 #[rustfmt::skip]
-fn link_env(l: &mut Linker<State>, abi: AbiVersion) -> wasmtime::Result<()> {
+fn link_env(l: &mut Imports<'_>, abi: AbiVersion) -> wasmtime::Result<()> {
     // Log, time, contexts.
     env!(l, Always, "proxy_log", log::log, level: u32, ptr: u32, len: u32);
     env!(l, Running, "proxy_get_current_time_nanoseconds", time::get_current_time, out: u32);
@@ -93,15 +132,10 @@ fn link_env(l: &mut Linker<State>, abi: AbiVersion) -> wasmtime::Result<()> {
     env!(l, Running, "proxy_get_status", context::get_status, code: u32, ptr: u32, len: u32);
 
     // Header maps.
-    l.func_wrap(
-        "env",
-        "proxy_get_header_map_value",
-        move |mut guest: Caller<'_, State>,
-              map: u32, key: u32, key_len: u32, out: u32, out_len: u32| {
-            permit(&guest, "proxy_get_header_map_value", Allow::Running)?;
-            answer(header_map::get_value(&mut guest, abi, map, key, key_len, out, out_len))
-        },
-    )?;
+    let get_value = move |guest: &mut Guest<'_>, map, key, key_len, out, out_len| {
+        header_map::get_value(guest, abi, map, key, key_len, out, out_len)
+    };
+    env!(l, Running, "proxy_get_header_map_value", get_value, map: u32, key: u32, key_len: u32, out: u32, out_len: u32);
     env!(l, Running, "proxy_get_header_map_pairs", header_map::get_pairs, map: u32, out: u32, out_len: u32);
     env!(l, Running, "proxy_get_header_map_size", header_map::get_size, map: u32, out: u32);
     env!(l, Running, "proxy_add_header_map_value", header_map::add_value, map: u32, key: u32, key_len: u32, value: u32, value_len: u32);
@@ -165,9 +199,9 @@ fn link_env(l: &mut Linker<State>, abi: AbiVersion) -> wasmtime::Result<()> {
         env!(l, Running, "proxy_get_log_level", log::get_log_level, out: u32);
     }
 
-    // Emscripten.
-    l.func_wrap("env", "emscripten_notify_memory_growth", |_: u32| {})?;
-    l.func_wrap("env", "pthread_equal", |guest: Caller<'_, State>, a: u32, b: u32| {
+    // Emscripten, which needs these whatever a plugin may do.
+    l.linker.func_wrap("env", "emscripten_notify_memory_growth", |_: u32| {})?;
+    l.linker.func_wrap("env", "pthread_equal", |guest: Caller<'_, State>, a: u32, b: u32| {
         permit(&guest, "pthread_equal", Allow::Running)?;
         wasmtime::Result::Ok(u32::from(a == b))
     })?;
@@ -175,7 +209,7 @@ fn link_env(l: &mut Linker<State>, abi: AbiVersion) -> wasmtime::Result<()> {
 }
 
 #[rustfmt::skip]
-fn link_wasi(l: &mut Linker<State>) -> wasmtime::Result<()> {
+fn link_wasi(l: &mut Imports<'_>) -> wasmtime::Result<()> {
     wasi!(l, Always, "fd_write", wasi::fd_write, fd: u32, parts: u32, count: u32, out: u32);
     wasi!(l, Starting, "fd_pwrite", wasi::fd_pwrite, fd: u32, parts: u32, count: u32, offset: u64, out: u32);
     wasi!(l, Starting, "environ_sizes_get", wasi::environ_sizes_get, count: u32, size: u32);
@@ -191,40 +225,65 @@ fn link_wasi(l: &mut Linker<State>) -> wasmtime::Result<()> {
     wasi!(l, Starting, "fd_renumber", wasi::fd_renumber, from: u32, to: u32);
     wasi!(l, Always, "poll_oneoff", wasi::poll_oneoff, subscriptions: u32, events: u32, count: u32, out: u32);
     for module in WASI {
-        l.func_wrap(module, "proc_exit", |mut guest: Caller<'_, State>, code: u32| {
+        let allowed = l.capabilities.allow("proc_exit");
+        l.linker.func_wrap(module, "proc_exit", move |mut guest: Caller<'_, State>, code: u32| {
             permit(&guest, "proc_exit", Allow::Running)?;
-            wasi::proc_exit(&mut guest, code);
+            if allowed {
+                wasi::proc_exit(&mut guest, code);
+            } else {
+                refuse(&mut guest, "proc_exit");
+            }
             wasmtime::Result::Ok(())
         })?;
         for (name, parameters, errno) in wasi::CONSTANT {
             let allow = if WASI_RUNNING.contains(name) { Allow::Running } else { Allow::Starting };
-            let ty = status_type(l.engine(), parameters);
-            l.func_new(module, name, ty, move |guest, _, results| {
-                permit(&guest, name, allow)?;
-                give(results, *errno);
-                Ok(())
-            })?;
+            l.table(module, name, allow, parameters, |_, _| *errno)?;
         }
         for (name, parameters, out) in wasi::WITHOUT_RESULT {
-            let ty = status_type(l.engine(), parameters);
-            l.func_new(module, name, ty, move |mut guest, parameters, results| {
-                permit(&guest, name, Allow::Starting)?;
+            l.table(module, name, Allow::Starting, parameters, |guest, parameters| {
                 let out = parameters.get(*out).and_then(Val::i32).unwrap_or_default();
-                give(results, wasi::without_result(&mut guest, out.cast_unsigned()));
-                Ok(())
+                wasi::without_result(guest, out.cast_unsigned())
             })?;
         }
         for (name, parameters) in wasi::BY_DESCRIPTOR {
-            let ty = status_type(l.engine(), parameters);
-            l.func_new(module, name, ty, move |guest, parameters, results| {
-                permit(&guest, name, Allow::Starting)?;
+            l.table(module, name, Allow::Starting, parameters, |_, parameters| {
                 let fd = parameters.first().and_then(Val::i32).unwrap_or_default();
-                give(results, wasi::by_descriptor(fd.cast_unsigned()));
-                Ok(())
+                wasi::by_descriptor(fd.cast_unsigned())
             })?;
         }
     }
     Ok(())
+}
+
+impl Imports<'_> {
+    /// Links a function of WASI that stands in a table.
+    fn table(
+        &mut self,
+        module: &str,
+        name: &'static str,
+        allow: Allow,
+        parameters: &[Parameter],
+        work: impl Fn(&mut Guest<'_>, &[Val]) -> u32 + Send + Sync + 'static,
+    ) -> wasmtime::Result<()> {
+        let ty = status_type(self.linker.engine(), parameters);
+        let allowed = self.capabilities.allow(name);
+        let function =
+            move |mut guest: Caller<'_, State>, parameters: &[Val], results: &mut [Val]| {
+                permit(&guest, name, allow)?;
+                let errno = if allowed {
+                    work(&mut guest, parameters)
+                } else {
+                    refuse(&mut guest, name);
+                    wasi::NOT_CAPABLE
+                };
+                if let Some(result) = results.first_mut() {
+                    *result = Val::I32(errno.cast_signed());
+                }
+                Ok(())
+            };
+        self.linker.func_new(module, name, ty, function)?;
+        Ok(())
+    }
 }
 
 fn status_type(engine: &wasmtime::Engine, parameters: &[Parameter]) -> FuncType {
@@ -233,10 +292,4 @@ fn status_type(engine: &wasmtime::Engine, parameters: &[Parameter]) -> FuncType 
         Parameter::I64 => ValType::I64,
     });
     FuncType::new(engine, parameters, [ValType::I32])
-}
-
-fn give(results: &mut [Val], status: u32) {
-    if let Some(result) = results.first_mut() {
-        *result = Val::I32(status.cast_signed());
-    }
 }

@@ -7,15 +7,18 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
+
+use super::limits::MAX_NAME;
 
 /// The most metrics of a plugin: names are made up by guests, and Envoy keeps them for ever.
 const MAX_METRICS: usize = 10_000;
 
-/// The most values of a histogram that wait to be passed on; more are counted as lost.
-const MAX_WAITING: usize = 65_536;
+/// The most values of a plugin's histograms that wait to be passed on, which happens ten times a
+/// second. More are lost, and counted: a guest could do nothing about it.
+const MAX_WAITING: usize = 1 << 20;
 
 /// What a metric is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -68,6 +71,16 @@ pub struct PluginMetrics {
     plugin: Arc<str>,
     metrics: Mutex<ByName>,
     changed: Arc<Mutex<Vec<Arc<Metric>>>>,
+    usage: Arc<Usage>,
+}
+
+/// What the histograms of a plugin hold.
+#[derive(Debug, Default)]
+struct Usage {
+    /// Values that wait to be passed on.
+    waiting: AtomicUsize,
+    /// Values that had no place.
+    lost: AtomicU64,
 }
 
 /// One metric.
@@ -84,6 +97,7 @@ pub(super) struct Metric {
     /// It is in the list of those that changed.
     is_listed: AtomicBool,
     changed: Arc<Mutex<Vec<Arc<Metric>>>>,
+    usage: Arc<Usage>,
 }
 
 impl Metrics {
@@ -95,6 +109,7 @@ impl Metrics {
                 plugin: plugin.into(),
                 metrics: Mutex::default(),
                 changed: Arc::clone(&self.changed),
+                usage: Arc::default(),
             })
         });
         Arc::clone(metrics)
@@ -115,8 +130,17 @@ impl Metrics {
 }
 
 impl PluginMetrics {
-    /// The metric of this kind and name, new or not; none where there are too many.
+    /// Values of histograms that were lost because too many came at once.
+    pub fn lost(&self) -> u64 {
+        self.usage.lost.load(Ordering::Relaxed)
+    }
+
+    /// The metric of this kind and name, new or not; none where there are too many, or the name is
+    /// too long.
     pub(super) fn define(&self, kind: Kind, name: &[u8]) -> Option<Arc<Metric>> {
+        if name.len() > MAX_NAME {
+            return None;
+        }
         let mut metrics = self.metrics.lock();
         let key = (kind, name.into());
         if let Some(metric) = metrics.get(&key) {
@@ -134,6 +158,7 @@ impl PluginMetrics {
             waiting: Mutex::default(),
             is_listed: AtomicBool::new(false),
             changed: Arc::clone(&self.changed),
+            usage: Arc::clone(&self.usage),
         });
         metrics.insert(key, Arc::clone(&metric));
         // Shows at 0 until something happens.
@@ -161,9 +186,12 @@ impl Metric {
             }
             Kind::Gauge => self.value.store(value, Ordering::Relaxed),
             Kind::Histogram => {
-                let mut waiting = self.waiting.lock();
-                if waiting.len() < MAX_WAITING {
-                    waiting.push(value);
+                let before = self.usage.waiting.fetch_add(1, Ordering::Relaxed);
+                if before < MAX_WAITING {
+                    self.waiting.lock().push(value);
+                } else {
+                    self.usage.waiting.fetch_sub(1, Ordering::Relaxed);
+                    self.usage.lost.fetch_add(1, Ordering::Relaxed);
                 }
             }
         }
@@ -187,7 +215,11 @@ impl Metric {
             }
             Kind::Gauge => sink.set(&self.plugin, &self.name, self.value()),
             Kind::Histogram => {
-                for value in std::mem::take(&mut *self.waiting.lock()) {
+                let waiting = std::mem::take(&mut *self.waiting.lock());
+                self.usage
+                    .waiting
+                    .fetch_sub(waiting.len(), Ordering::Relaxed);
+                for value in waiting {
                     sink.record(&self.plugin, &self.name, value);
                 }
             }
@@ -260,6 +292,21 @@ mod tests {
             flush(&metrics),
             [max.as_str(), "record p x 1", "record p x 2"]
         );
+    }
+
+    #[test]
+    fn values_beyond_the_bound_are_counted_as_lost() {
+        let metrics = Metrics::default();
+        let plugin = metrics.of("p");
+        let histogram = plugin.define(Kind::Histogram, b"h").unwrap();
+        for _ in 0..MAX_WAITING + 3 {
+            histogram.record(1);
+        }
+        assert_eq!(flush(&metrics).len(), MAX_WAITING);
+        assert_eq!(plugin.lost(), 3);
+        histogram.record(1);
+        assert_eq!(flush(&metrics), ["record p h 1"]);
+        assert!(plugin.define(Kind::Gauge, &[b'n'; MAX_NAME + 1]).is_none());
     }
 
     #[test]

@@ -10,6 +10,7 @@
 mod abi;
 mod call;
 mod calls;
+mod capabilities;
 mod exchange;
 mod exports;
 mod foreign;
@@ -19,6 +20,7 @@ mod host;
 mod hostcalls;
 mod instance;
 mod kinds;
+mod limits;
 mod linker;
 mod memory;
 mod message;
@@ -36,6 +38,7 @@ mod testing;
 
 pub use abi::{AbiError, AbiVersion, Map};
 pub use call::{Call, CallError, CallEvent, CallKind, CallRef, Callouts, Fields, Response};
+pub use capabilities::Capabilities;
 pub use exchange::{Actions, Carrier, Exchange, Form, Maps, OpenCall, Reply, View, Window};
 pub use exports::WrongExport;
 pub use guest::{Guest, LinkError, Runtime};
@@ -45,8 +48,9 @@ pub use host::{
 };
 pub use instance::{Caps, Cause, Event, Failure, Instance, RootHost, StartError};
 pub use kinds::{Kinds, Place, Reading, ValueKind};
+pub use limits::Limits;
 pub use metrics::{MetricSink, Metrics, PluginMetrics};
 pub use pairs::Pair;
-pub use queue::SharedQueues;
+pub use queue::{Notice, SharedQueues};
 pub use shared_data::{SharedData, Space};
 pub use state::{Address, Outbox, Plugin};

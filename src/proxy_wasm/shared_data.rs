@@ -9,12 +9,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use parking_lot::Mutex;
 
-/// What the keys and values of one `vm_id` may take, in bytes. Guests cannot delete entries, so
-/// without a bound one that makes up keys fills the proxy's memory. Entries' own overhead is
-/// counted as [`ENTRY`].
-const MAX_BYTES: usize = 64 << 20;
-
-/// What an entry costs beside its key and value.
+/// What an entry costs beside its key and value. Guests cannot delete entries, so without a bound
+/// one that makes up keys fills the proxy's memory.
 const ENTRY: usize = 64;
 
 /// The shared data of the process.
@@ -73,43 +69,71 @@ impl Space {
         self.content.lock().values.get(key).cloned()
     }
 
-    /// Stores a value. `cas` must be 0 or the number of the present value, and does not matter
-    /// where there is none.
-    pub(super) fn set(&self, key: &[u8], value: &[u8], cas: u32) -> Result<(), Refused> {
-        let content = &mut *self.content.lock();
-        let replaced = match content.values.get(key) {
-            Some(present) if cas != 0 && cas != present.cas => return Err(Refused::CasMismatch),
-            Some(present) => present.bytes.len(),
-            None => 0,
-        };
-        let is_new = !content.values.contains_key(key);
-        let added = value.len() + if is_new { key.len() + ENTRY } else { 0 };
-        let bytes = (content.bytes - replaced).saturating_add(added);
-        if bytes > MAX_BYTES {
+    /// Stores a value, if all of the space then takes no more than `limit` bytes. `cas` must be 0 or
+    /// the number of the present value, and does not matter where there is none.
+    pub(super) fn set(
+        &self,
+        key: &[u8],
+        value: &[u8],
+        cas: u32,
+        limit: usize,
+    ) -> Result<(), Refused> {
+        // What is long is copied and freed while nobody has to wait.
+        let new: Arc<[u8]> = if value.len() > limit {
             return Err(Refused::Full);
-        }
-        content.bytes = bytes;
+        } else {
+            value.into()
+        };
+        let mut content = self.content.lock();
+        let old = content.set(key, new, cas, limit, || self.next_cas());
+        drop(content);
+        old.map(drop)
+    }
+
+    fn next_cas(&self) -> u32 {
         // 0 means "do not compare", so it is never given out.
-        let cas = loop {
+        loop {
             let next = self
                 .last_cas
                 .fetch_add(1, Ordering::Relaxed)
                 .wrapping_add(1);
             if next != 0 {
-                break next;
-            }
-        };
-        let value = Value {
-            bytes: value.into(),
-            cas,
-        };
-        match content.values.get_mut(key) {
-            Some(present) => *present = value,
-            None => {
-                content.values.insert(key.into(), value);
+                return next;
             }
         }
-        Ok(())
+    }
+}
+
+impl Content {
+    /// As [`Space::set`]; gives the value that was there.
+    fn set(
+        &mut self,
+        key: &[u8],
+        value: Arc<[u8]>,
+        cas: u32,
+        limit: usize,
+        next_cas: impl FnOnce() -> u32,
+    ) -> Result<Option<Value>, Refused> {
+        let replaced = match self.values.get(key) {
+            Some(present) if cas != 0 && cas != present.cas => return Err(Refused::CasMismatch),
+            Some(present) => present.bytes.len(),
+            None => 0,
+        };
+        let is_new = !self.values.contains_key(key);
+        let added = value.len() + if is_new { key.len() + ENTRY } else { 0 };
+        let bytes = (self.bytes - replaced).saturating_add(added);
+        if bytes > limit {
+            return Err(Refused::Full);
+        }
+        self.bytes = bytes;
+        let value = Value {
+            bytes: value,
+            cas: next_cas(),
+        };
+        Ok(match self.values.get_mut(key) {
+            Some(present) => Some(std::mem::replace(present, value)),
+            None => self.values.insert(key.into(), value),
+        })
     }
 }
 
@@ -117,21 +141,26 @@ impl Space {
 mod tests {
     use super::*;
 
+    const LIMIT: usize = 64 << 20;
+
     #[test]
     fn compare_and_swap() {
         let data = SharedData::default();
         let space = data.space("");
         assert!(space.get(b"k").is_none());
         // Whatever the number, what is not there is stored.
-        space.set(b"k", b"1", 77).unwrap();
+        space.set(b"k", b"1", 77, LIMIT).unwrap();
         let first = space.get(b"k").unwrap();
         assert_eq!((&*first.bytes, first.cas), (&b"1"[..], 1));
-        space.set(b"k", b"2", first.cas).unwrap();
-        assert_eq!(space.set(b"k", b"3", first.cas), Err(Refused::CasMismatch));
-        space.set(b"k", b"", 0).unwrap();
+        space.set(b"k", b"2", first.cas, LIMIT).unwrap();
+        assert_eq!(
+            space.set(b"k", b"3", first.cas, LIMIT),
+            Err(Refused::CasMismatch)
+        );
+        space.set(b"k", b"", 0, LIMIT).unwrap();
         let last = space.get(b"k").unwrap();
         assert_eq!((&*last.bytes, last.cas), (&b""[..], 3));
-        space.set(b"", b"the empty key", 0).unwrap();
+        space.set(b"", b"the empty key", 0, LIMIT).unwrap();
         assert_eq!(space.get(b"").unwrap().cas, 4);
     }
 
@@ -139,7 +168,7 @@ mod tests {
     fn spaces_are_apart_and_go_with_their_last_holder() {
         let data = SharedData::default();
         let (a, b) = (data.space("a"), data.space("b"));
-        a.set(b"k", b"v", 0).unwrap();
+        a.set(b"k", b"v", 0, LIMIT).unwrap();
         assert!(b.get(b"k").is_none());
         assert!(data.space("a").get(b"k").is_some());
         drop(a);
@@ -150,11 +179,11 @@ mod tests {
     #[test]
     fn a_space_has_a_bound_and_replacing_frees() {
         let space = SharedData::default().space("");
-        let half = vec![0; MAX_BYTES / 2];
-        space.set(b"a", &half, 0).unwrap();
-        assert_eq!(space.set(b"b", &half, 0), Err(Refused::Full));
+        let half = vec![0; LIMIT / 2];
+        space.set(b"a", &half, 0, LIMIT).unwrap();
+        assert_eq!(space.set(b"b", &half, 0, LIMIT), Err(Refused::Full));
         assert!(space.get(b"b").is_none());
-        space.set(b"a", b"", 0).unwrap();
-        space.set(b"b", &half, 0).unwrap();
+        space.set(b"a", b"", 0, LIMIT).unwrap();
+        space.set(b"b", &half, 0, LIMIT).unwrap();
     }
 }

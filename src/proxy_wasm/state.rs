@@ -10,11 +10,12 @@ use super::calls::Calls;
 use super::exchange::{Actions, Exchange};
 use super::foreign::Foreign;
 use super::hostcalls::metric::Ids;
+use super::limits::Limits;
 use super::metrics::PluginMetrics;
-use super::queue::SharedQueues;
+use super::queue::{Notice, SharedQueues};
 use super::shared_data::Space;
 use crate::telemetry::{Level, Log};
-use crate::vm::Limiter;
+use crate::vm::{Clock, Limiter};
 
 /// What a plugin is, for every instance of it.
 pub struct Plugin {
@@ -38,6 +39,8 @@ pub struct Plugin {
     pub shared_queues: Arc<SharedQueues>,
     /// The metrics that it defines.
     pub metrics: Arc<PluginMetrics>,
+    /// What it may have the host keep.
+    pub limits: Limits,
 }
 
 impl std::fmt::Debug for Plugin {
@@ -78,7 +81,7 @@ pub struct Outbox {
     /// The new period of the tick in milliseconds, 0 for none.
     pub tick: Option<u32>,
     /// Queues that have a new item, and who is to be told.
-    pub ready: Vec<(Address, u32)>,
+    pub ready: Vec<(Address, u32, Notice)>,
     /// Calls that no stream carries, with their tokens.
     pub calls: Vec<(u32, Call)>,
     /// Calls that the main thread has sent: its number for them, and their tokens.
@@ -117,6 +120,10 @@ pub(super) struct State {
     pub(super) plugin: Arc<Plugin>,
     pub(super) address: Address,
     pub(super) limiter: Limiter,
+    /// For host functions that take long: the guest's deadline does not stop them.
+    pub(super) clock: Clock,
+    /// When the running call has met its deadline.
+    pub(super) late_at: u64,
     pub(super) memory: Option<Memory>,
     pub(super) allocator: Option<TypedFunc<u32, u32>>,
     pub(super) mode: Mode,
@@ -144,6 +151,8 @@ pub(super) struct State {
     pub(super) answer: Option<Answer>,
     pub(super) status: LastStatus,
     pub(super) outbox: Outbox,
+    /// Bytes of the replies that the running callback made.
+    pub(super) replied: usize,
     /// The guest's allocator trapped: the running callback is the last.
     pub(super) doom: Option<wasmtime::Error>,
     pub(super) metrics: Ids,
@@ -154,11 +163,18 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn new(plugin: Arc<Plugin>, address: Address, limiter: Limiter) -> Self {
+    pub(super) fn new(
+        plugin: Arc<Plugin>,
+        address: Address,
+        limiter: Limiter,
+        clock: Clock,
+    ) -> Self {
         Self {
             plugin,
             address,
             limiter,
+            clock,
+            late_at: u64::MAX,
             memory: None,
             allocator: None,
             mode: Mode::Running,
@@ -175,11 +191,17 @@ impl State {
             answer: None,
             status: LastStatus::default(),
             outbox: Outbox::default(),
+            replied: 0,
             doom: None,
             metrics: Ids::default(),
             foreign: Foreign::default(),
             line: Vec::new(),
         }
+    }
+
+    /// Whether the running call has met its deadline.
+    pub(super) fn is_late(&self) -> bool {
+        self.clock.now() >= self.late_at
     }
 
     /// What the effective context asks of its stream, which is not here.

@@ -20,6 +20,7 @@ use super::host::{
     Text,
 };
 use super::hostcalls;
+use super::limits::Limits;
 use super::memory::Guest;
 use super::metrics::Metrics;
 use super::queue::SharedQueues;
@@ -261,6 +262,7 @@ pub(super) fn plugin(log: Arc<dyn Log>) -> Plugin {
         shared_data: SharedData::default().space("vm"),
         shared_queues: Arc::new(SharedQueues::default()),
         metrics: Metrics::default().of("default.test"),
+        limits: Limits::default(),
     }
 }
 
@@ -317,7 +319,12 @@ impl Bench {
             memory: 256 << 20,
             table_elements: 100,
         };
-        let state = State::new(plugin, Address::default(), Limiter::new(limits));
+        let state = State::new(
+            plugin,
+            Address::default(),
+            Limiter::new(limits),
+            engine.clock(),
+        );
         let mut store = Store::new(engine.wasmtime(), state);
         store.set_epoch_deadline(u64::MAX / 2);
 

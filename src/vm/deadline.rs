@@ -3,14 +3,15 @@
 //! A ticker thread advances the engine's epoch every [`TICK`]; a call sets its store's deadline
 //! in ticks from now, which costs one load and one store. Deadlines are wall clock: time that
 //! the guest spends in host functions counts. They do not stop a host function itself; ours
-//! are bounded by the sizes that they are given.
+//! are bounded by the sizes that they are given, and those that take long look at the [`Clock`].
 //!
 //! An idle process must not wake up for nothing: the ticker parks once no call has begun for
 //! longer than the longest deadline in use (a call still running then has met its deadline),
-//! and the next call wakes it.
+//! and the next call wakes it. Starts may take much longer than calls, so they are counted instead,
+//! while they run: see [`Start`].
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -40,6 +41,28 @@ impl Deadline {
     }
 }
 
+/// The time in ticks. It stands still while nothing is called.
+#[derive(Clone, Debug)]
+pub struct Clock(Arc<Shared>);
+
+impl Clock {
+    /// Ticks so far.
+    #[inline]
+    pub fn now(&self) -> u64 {
+        self.0.now.load(Ordering::Relaxed)
+    }
+}
+
+/// Keeps the ticker going, for a call that may take longer than others.
+#[derive(Debug)]
+pub struct Start(Arc<Shared>);
+
+impl Drop for Start {
+    fn drop(&mut self) {
+        self.0.starts.fetch_sub(1, Ordering::Release);
+    }
+}
+
 /// The thread that advances the epoch; stopped and joined on drop.
 #[derive(Debug)]
 pub(super) struct Ticker {
@@ -53,6 +76,9 @@ struct Shared {
     called: AtomicBool,
     /// The longest deadline in use, in ticks.
     longest: AtomicU64,
+    /// Starts that run.
+    starts: AtomicUsize,
+    now: AtomicU64,
     stop: AtomicBool,
 }
 
@@ -73,6 +99,16 @@ impl Ticker {
         self.shared
             .longest
             .fetch_max(deadline.ticks(), Ordering::Relaxed);
+    }
+
+    pub(super) fn clock(&self) -> Clock {
+        Clock(Arc::clone(&self.shared))
+    }
+
+    pub(super) fn begin_start(&self) -> Start {
+        self.shared.starts.fetch_add(1, Ordering::Relaxed);
+        self.touch();
+        Start(Arc::clone(&self.shared))
     }
 
     /// Says that a call begins. Costs a load while calls are frequent.
@@ -97,7 +133,9 @@ impl Shared {
         while !self.stop.load(Ordering::Acquire) {
             thread::sleep(TICK);
             engine.increment_epoch();
-            if self.called.swap(false, Ordering::AcqRel) {
+            self.now.fetch_add(1, Ordering::Relaxed);
+            let is_called = self.called.swap(false, Ordering::AcqRel);
+            if is_called || self.starts.load(Ordering::Acquire) > 0 {
                 idle = 0;
                 continue;
             }
@@ -125,6 +163,8 @@ impl Drop for Ticker {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
 
     #[test]
@@ -132,5 +172,48 @@ mod tests {
         assert_eq!(Deadline::after(Duration::from_millis(100)).ticks(), 21);
         assert_eq!(Deadline::after(Duration::from_millis(1)).ticks(), 2);
         assert_eq!(Deadline::after(Duration::ZERO).ticks(), 1);
+    }
+
+    /// Waits until the clock stands still for longer than any tick takes.
+    fn standstill(clock: &Clock) -> u64 {
+        let limit = Instant::now() + Duration::from_secs(30);
+        loop {
+            let before = clock.now();
+            thread::sleep(TICK * 10);
+            if clock.now() == before {
+                return before;
+            }
+            assert!(Instant::now() < limit, "the ticker never parks");
+        }
+    }
+
+    #[test]
+    fn the_ticker_parks_when_nothing_is_called_and_outlasts_the_longest_deadline() {
+        let ticker = Ticker::start(wasmtime::Engine::default()).unwrap();
+        let clock = ticker.clock();
+        let deadline = Deadline::after(Duration::from_millis(100));
+        ticker.note(deadline);
+        let begin = clock.now();
+        ticker.touch();
+        let end = standstill(&clock);
+        assert!(end > begin + deadline.ticks(), "{begin} to {end}");
+        assert_eq!(standstill(&clock), end);
+        ticker.touch();
+        assert!(standstill(&clock) > end);
+    }
+
+    #[test]
+    fn a_start_keeps_the_ticker_going_as_long_as_it_takes() {
+        let ticker = Ticker::start(wasmtime::Engine::default()).unwrap();
+        let clock = ticker.clock();
+        let start = ticker.begin_start();
+        let begin = clock.now();
+        let limit = Instant::now() + Duration::from_secs(30);
+        while clock.now() < begin + 50 {
+            assert!(Instant::now() < limit, "the ticker stopped");
+            thread::sleep(TICK);
+        }
+        drop(start);
+        standstill(&clock);
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use thiserror::Error;
 use wasmtime::{Config, Module};
 
-use super::deadline::{Deadline, Ticker};
+use super::deadline::{Clock, Deadline, Start, Ticker};
 
 /// Stack of a guest call. wasmtime's default, and well below the stack of an Envoy worker
 /// (8 MiB with the usual limits), which the call shares.
@@ -42,6 +42,16 @@ impl Engine {
     /// wasmtime's own engine.
     pub const fn wasmtime(&self) -> &wasmtime::Engine {
         &self.inner
+    }
+
+    /// Begins a start, which may take longer than any call.
+    pub fn begin_start(&self) -> Start {
+        self.ticker.begin_start()
+    }
+
+    /// The time in ticks.
+    pub fn clock(&self) -> Clock {
+        self.ticker.clock()
     }
 
     /// A deadline for calls; remembered, so that the ticker outlasts it.

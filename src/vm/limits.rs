@@ -2,6 +2,12 @@
 
 use wasmtime::ResourceLimiter;
 
+/// Memories of an instance. Toolchains make one; each reserves addresses, also where it is empty.
+const MAX_MEMORIES: usize = 4;
+
+/// Tables of an instance. Toolchains make one or two.
+const MAX_TABLES: usize = 16;
+
 /// Caps of one instance. They bound what the guest itself allocates, not what it makes the
 /// host keep.
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +57,18 @@ impl Limiter {
 }
 
 impl ResourceLimiter for Limiter {
+    fn instances(&self) -> usize {
+        1
+    }
+
+    fn memories(&self) -> usize {
+        MAX_MEMORIES
+    }
+
+    fn tables(&self) -> usize {
+        MAX_TABLES
+    }
+
     fn memory_growing(
         &mut self,
         current: usize,

@@ -7,6 +7,6 @@ mod deadline;
 mod engine;
 mod limits;
 
-pub use deadline::{Deadline, TICK};
+pub use deadline::{Clock, Deadline, Start, TICK};
 pub use engine::{CompileError, Engine};
 pub use limits::{InstanceLimits, Limiter};

@@ -259,6 +259,16 @@ impl Bodies for EnvoyStream {
         self.append(direction, insert);
         self.append(direction, &tail);
     }
+
+    fn buffer_limit(&self) -> usize {
+        // SAFETY: see `EnvoyStream::new`.
+        let limit = unsafe { envoy_dynamic_module_callback_http_get_buffer_limit(self.filter) };
+        match usize::try_from(limit) {
+            // Without a limit.
+            Ok(0) | Err(_) => usize::MAX,
+            Ok(limit) => limit,
+        }
+    }
 }
 
 // === what the chain wants done; all of it may call other hooks of the stream ===

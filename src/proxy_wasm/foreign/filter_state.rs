@@ -4,6 +4,7 @@
 //! does not say why it could not: that there is no such object, or that it does not take the value.
 
 use super::Outcome;
+use crate::proxy_wasm::limits::MAX_PROPERTY;
 use crate::proxy_wasm::memory::{self, Guest};
 use crate::proxy_wasm::message::{self, Field, Malformed};
 use crate::proxy_wasm::status::Status;
@@ -33,6 +34,9 @@ pub(super) fn set(guest: &mut Guest<'_>, argument: &[u8]) -> Outcome {
     let Ok((path, value)) = read(argument) else {
         return Status::BadArgument.into();
     };
+    if value.len() > MAX_PROPERTY {
+        return Status::InternalFailure.into();
+    }
     let status = memory::with_exchange(guest, |exchange, _| match exchange {
         None => Status::NotFound,
         Some(exchange) => {

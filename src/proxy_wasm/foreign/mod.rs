@@ -20,7 +20,7 @@ use expression::Expressions;
 
 /// The longest argument, in bytes; a longer one is a bad argument. As much as `uncompress` yields:
 /// compressing and hashing this much takes a few tenths of a second.
-const MAX_ARGUMENT: usize = zlib::MAX_UNCOMPRESSED;
+pub(super) const MAX_ARGUMENT: usize = zlib::MAX_UNCOMPRESSED;
 
 /// What an instance has declared and created.
 #[derive(Debug, Default)]
@@ -60,28 +60,27 @@ pub(super) type Function = fn(&mut Guest<'_>, &[u8]) -> Outcome;
 /// The names that Envoy 1.40 knows, each with what it does.
 pub(super) const FUNCTIONS: &[(&str, Function)] = &[
     ("clear_route_cache", clear_route_cache),
-    ("compress", |_, argument| zlib::compress(argument)),
+    ("compress", |guest, argument| {
+        zlib::compress(argument, || guest.data().is_late())
+    }),
     ("declare_property", declare::declare_property),
     ("expr_create", expression::create),
     ("expr_delete", expression::delete),
     ("expr_evaluate", expression::evaluate),
     ("set_envoy_filter_state", filter_state::set),
     ("sign", |_, argument| signature::sign(argument)),
-    ("uncompress", |_, argument| zlib::uncompress(argument)),
+    ("uncompress", |guest, argument| {
+        zlib::uncompress(argument, || guest.data().is_late())
+    }),
     ("verify_signature", |_, argument| {
         signature::verify(argument)
     }),
 ];
 
-/// Calls the function `name`, if there is one.
-pub(super) fn call(guest: &mut Guest<'_>, name: &[u8], argument: &[u8]) -> Option<Outcome> {
+/// The function `name`, if there is one.
+pub(super) fn find(name: &[u8]) -> Option<Function> {
     let found = FUNCTIONS.iter().find(|(known, _)| known.as_bytes() == name);
-    let (_, function) = found?;
-    Some(if argument.len() > MAX_ARGUMENT {
-        Status::BadArgument.into()
-    } else {
-        function(guest, argument)
-    })
+    found.map(|(_, function)| *function)
 }
 
 /// Has the route picked anew; without a stream there is nothing to do.

@@ -14,32 +14,48 @@ use crate::proxy_wasm::status::Status;
 /// of a second; what it does not bound is how often a plugin does it.
 pub(in crate::proxy_wasm) const MAX_UNCOMPRESSED: usize = 16 << 20;
 
-/// As zlib's `compress` with its default level.
-pub(super) fn compress(argument: &[u8]) -> Outcome {
+/// Bytes that are handled between two looks at the clock.
+const STEP: usize = 64 << 10;
+
+/// As zlib's `compress` with its default level, unless it gets too late meanwhile.
+pub(super) fn compress(argument: &[u8], is_late: impl Fn() -> bool) -> Outcome {
     let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
-    let written = encoder.write_all(argument);
-    match written.and_then(|()| encoder.finish()) {
+    for part in argument.chunks(STEP) {
+        if encoder.write_all(part).is_err() || is_late() {
+            return Status::SerializationFailure.into();
+        }
+    }
+    match encoder.finish() {
         Ok(stream) => Outcome::ok(stream),
         Err(_) => Status::SerializationFailure.into(),
     }
 }
 
 /// As zlib's `uncompress`: what follows the stream does not matter, but the stream must end.
-pub(super) fn uncompress(argument: &[u8]) -> Outcome {
+pub(super) fn uncompress(argument: &[u8], is_late: impl Fn() -> bool) -> Outcome {
     let mut plain = Vec::new();
-    let limit = MAX_UNCOMPRESSED as u64 + 1;
-    let read = ZlibDecoder::new(argument)
-        .take(limit)
-        .read_to_end(&mut plain);
-    match read {
-        Ok(len) if len <= MAX_UNCOMPRESSED => Outcome::ok(plain),
-        _ => Status::SerializationFailure.into(),
+    let mut decoder = ZlibDecoder::new(argument);
+    loop {
+        let read = decoder.by_ref().take(STEP as u64).read_to_end(&mut plain);
+        match read {
+            Ok(0) => return Outcome::ok(plain),
+            Ok(_) if plain.len() <= MAX_UNCOMPRESSED && !is_late() => {}
+            _ => return Status::SerializationFailure.into(),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn compress(argument: &[u8]) -> Outcome {
+        super::compress(argument, || false)
+    }
+
+    fn uncompress(argument: &[u8]) -> Outcome {
+        super::uncompress(argument, || false)
+    }
 
     fn good(outcome: Outcome) -> Vec<u8> {
         assert_eq!(outcome.status, Status::Ok);
@@ -79,6 +95,14 @@ mod tests {
             assert_eq!(outcome.status, Status::SerializationFailure, "{bad:?}");
             assert!(outcome.result.is_empty());
         }
+    }
+
+    #[test]
+    fn a_guest_past_its_deadline_gets_nothing() {
+        let late = super::compress(b"text", || true);
+        assert_eq!(late.status, Status::SerializationFailure);
+        let late = super::uncompress(&good(compress(b"text")), || true);
+        assert_eq!(late.status, Status::SerializationFailure);
     }
 
     #[test]

@@ -145,6 +145,10 @@ pub(in crate::proxy_wasm) fn set_bytes(
     memory::with_exchange(guest, |exchange, guest| {
         let exchange = exchange.ok_or(Status::BadArgument)?;
         let data = data.of(memory::bytes(guest))?;
+        let whole = exchange.body_len(direction).saturating_sub(remove);
+        if data.len() > remove && whole.saturating_add(data.len()) > exchange.buffer_limit() {
+            return Err(Status::InternalFailure.into());
+        }
         exchange.splice_body(direction, window.start + at, remove, data);
         *exchange.view.body_mut(direction) = Some(Window {
             start: window.start,

@@ -17,10 +17,14 @@ pub(in crate::proxy_wasm) fn call(
 ) -> Hostcall {
     let name = Range::check(guest, name_ptr, name_len)?;
     let argument = Range::check(guest, argument_ptr, argument_len)?;
-    // Copied: functions need the guest while they read it.
-    let name = name.of(memory::bytes(guest))?.to_vec();
-    let argument = argument.of(memory::bytes(guest))?.to_vec();
-    let outcome = foreign::call(guest, &name, &argument).ok_or(Status::NotFound)?;
+    let function = foreign::find(name.of(memory::bytes(guest))?).ok_or(Status::NotFound)?;
+    let outcome = if argument_len as usize > foreign::MAX_ARGUMENT {
+        Status::BadArgument.into()
+    } else {
+        // Copied: functions need the guest while they read it.
+        let argument = argument.of(memory::bytes(guest))?.to_vec();
+        function(guest, &argument)
+    };
     if out_ptr != 0 {
         let ptr = memory::place(guest, &outcome.result)?;
         memory::write_u32(guest, out_ptr, ptr)?;

@@ -170,6 +170,11 @@ pub(in crate::proxy_wasm) fn send(
     if TokenKind::of(token) != Some(TokenKind::GrpcStream) {
         return Err(Status::BadArgument.into());
     }
+    let state = guest.data_mut();
+    state.calls.get(token).ok_or(Status::NotFound)?;
+    if !state.calls.has_room_for(message_len as usize) {
+        return Err(Status::InternalFailure.into());
+    }
     let body = frame(message.of(memory::bytes(guest))?);
     let state = guest.data_mut();
     let pending = state.calls.get(token).ok_or(Status::NotFound)?;

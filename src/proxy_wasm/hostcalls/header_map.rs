@@ -127,7 +127,9 @@ pub(in crate::proxy_wasm) fn add_value(
     let key = Range::check(guest, key_ptr, key_len)?;
     let value = Range::check(guest, value_ptr, value_len)?;
     change(guest, map, |exchange, map, memory| {
-        exchange.add_header(map, key.of(memory)?, value.of(memory)?);
+        let (key, value) = (key.of(memory)?, value.of(memory)?);
+        make_room(exchange, map, key, value)?;
+        exchange.add_header(map, key, value);
         Ok(())
     })
 }
@@ -144,7 +146,9 @@ pub(in crate::proxy_wasm) fn replace_value(
     let key = Range::check(guest, key_ptr, key_len)?;
     let value = Range::check(guest, value_ptr, value_len)?;
     change(guest, map, |exchange, map, memory| {
-        exchange.set_header(map, key.of(memory)?, value.of(memory)?);
+        let (key, value) = (key.of(memory)?, value.of(memory)?);
+        make_room(exchange, map, key, value)?;
+        exchange.set_header(map, key, value);
         Ok(())
     })
 }
@@ -184,6 +188,16 @@ pub(in crate::proxy_wasm) fn set_pairs(
         }
         Ok(())
     })
+}
+
+/// Checks that a map may have one more entry.
+fn make_room(exchange: &mut Exchange, map: Map, name: &[u8], value: &[u8]) -> Hostcall {
+    let size = name.len().saturating_add(value.len());
+    if exchange.has_room_for_header(map, size) {
+        Ok(())
+    } else {
+        Err(Status::InternalFailure.into())
+    }
 }
 
 /// The exchange, if `map` exists for the running callback.

@@ -1,5 +1,6 @@
 //! `proxy_log`, `proxy_get_log_level`.
 
+use crate::proxy_wasm::limits::MAX_LINE;
 use crate::proxy_wasm::memory::{self, Guest, Range};
 use crate::proxy_wasm::status::{Hostcall, Status};
 use crate::telemetry::Level;
@@ -15,6 +16,9 @@ pub(in crate::proxy_wasm) fn log(
 ) -> Hostcall {
     let level = Level::from_number(level).ok_or(Status::BadArgument)?;
     let range = Range::check(guest, ptr, len)?;
+    if len as usize > MAX_LINE {
+        return Err(Status::InternalFailure.into());
+    }
     let (memory, state) = memory::split(guest);
     state.log(level, range.of(memory)?);
     Ok(())

@@ -63,8 +63,14 @@ pub(in crate::proxy_wasm) fn enqueue(
 ) -> Hostcall {
     let item = Range::check(guest, item_ptr, item_len)?;
     let item = item.of(memory::bytes(guest))?;
-    let listener = guest.data().plugin.shared_queues.enqueue(token, item)?;
-    guest.data_mut().outbox.ready.push((listener, token));
+    let plugin = &guest.data().plugin;
+    let limit = plugin.limits.shared_data;
+    let (listener, notice) = plugin.shared_queues.enqueue(token, item, limit)?;
+    guest
+        .data_mut()
+        .outbox
+        .ready
+        .push((listener, token, notice));
     Ok(())
 }
 

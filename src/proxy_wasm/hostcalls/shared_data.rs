@@ -32,7 +32,9 @@ pub(in crate::proxy_wasm) fn set(
     let value = Range::check(guest, value_ptr, value_len)?;
     let memory = memory::bytes(guest);
     let (key, value) = (key.of(memory)?, value.of(memory)?);
-    match guest.data().plugin.shared_data.set(key, value, cas) {
+    let plugin = &guest.data().plugin;
+    let limit = plugin.limits.shared_data;
+    match plugin.shared_data.set(key, value, cas, limit) {
         Ok(()) => Ok(()),
         Err(Refused::CasMismatch) => Err(Status::CasMismatch.into()),
         Err(Refused::Full) => Err(Status::InternalFailure.into()),

@@ -4,6 +4,7 @@
 //! Nothing happens here: the chain acts when the guest's callback has returned, as Envoy does.
 
 use crate::proxy_wasm::exchange::Reply;
+use crate::proxy_wasm::limits::{MAX_DETAILS, MAX_REPLIES};
 use crate::proxy_wasm::memory::{self, Guest, Range};
 use crate::proxy_wasm::pairs;
 use crate::proxy_wasm::status::{Hostcall, Status};
@@ -84,6 +85,11 @@ pub(in crate::proxy_wasm) fn send_local_response(
     let details = Range::check(guest, details_ptr, details_len)?;
     let body = Range::check(guest, body_ptr, body_len)?;
     let headers = Range::check(guest, headers_ptr, headers_len)?;
+    let replied = guest.data().replied.saturating_add(body_len as usize);
+    if details_len as usize > MAX_DETAILS || replied > MAX_REPLIES {
+        return Err(Status::InternalFailure.into());
+    }
+    guest.data_mut().replied = replied;
     let memory = memory::bytes(guest);
     // Access logs are split at white space.
     let details = details.of(memory)?.iter().map(|b| match b {

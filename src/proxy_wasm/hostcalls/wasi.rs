@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use super::time::wall_clock;
 use crate::proxy_wasm::abi::Parameter::{self, I32, I64};
+use crate::proxy_wasm::limits::MAX_LINE;
 use crate::proxy_wasm::memory::{self, Guest};
 use crate::proxy_wasm::status::{HostError, Hostcall};
 use crate::telemetry::Level;
@@ -25,14 +26,14 @@ mod errno {
     pub(super) const NOSYS: u32 = 52;
     pub(super) const NOTDIR: u32 = 20;
     pub(super) const NOTSUP: u32 = 58;
+    pub(super) const NOTCAPABLE: u32 = 76;
 }
+
+/// What a function answers that the plugin is not given.
+pub(in crate::proxy_wasm) const NOT_CAPABLE: u32 = errno::NOTCAPABLE;
 
 /// The most random bytes of one call: what Envoy's host allows.
 const MAX_RANDOM: u32 = 65_536;
-
-/// The longest line that one `fd_write` may make. The parts of a write may overlap, so memory
-/// does not bound it; a longer one is refused whole.
-const MAX_LINE: usize = 1 << 20;
 
 /// The most parts of one `fd_write`.
 const MAX_PARTS: u32 = 1024;
@@ -156,7 +157,8 @@ pub(in crate::proxy_wasm) fn fd_pwrite(
     fd_write(guest, fd, parts, count, out)
 }
 
-/// The parts of a write, put together; none if they are too much.
+/// The parts of a write, put together; none if they are too much. They may overlap, so memory does
+/// not bound them.
 fn line(guest: &mut Guest<'_>, parts: u32, count: u32) -> Hostcall<Option<Vec<u8>>> {
     let table = (count as usize).saturating_mul(8);
     memory::block(guest, parts, table)?;

@@ -100,12 +100,13 @@ impl Instance {
         work: impl FnOnce(&mut Store<State>) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
         self.engine.touch();
-        self.store.set_epoch_deadline(self.call_deadline.ticks());
+        set_deadline(&mut self.store, self.call_deadline);
         let state = self.store.data_mut();
         state.current = current;
         state.effective = current;
         state.lent = of;
         state.exchange = exchange.take();
+        state.replied = 0;
         let result = work(&mut self.store);
         *exchange = self.store.data_mut().exchange.take();
         result
@@ -118,6 +119,13 @@ impl fmt::Debug for Instance {
             .field("plugin", &self.store.data().plugin)
             .finish_non_exhaustive()
     }
+}
+
+/// Gives the guest as long as `deadline` from now.
+fn set_deadline(store: &mut Store<State>, deadline: Deadline) {
+    store.set_epoch_deadline(deadline.ticks());
+    let state = store.data_mut();
+    state.late_at = state.clock.now().saturating_add(deadline.ticks());
 }
 
 fn call<P: WasmParams, R: WasmResults>(

@@ -7,7 +7,7 @@ use super::answers::{Callback, GrpcCallback, Step, http_steps, stream_steps, una
 use super::failure::Failure;
 use super::{Instance, call};
 use crate::proxy_wasm::call::{CallEvent, Callouts};
-use crate::proxy_wasm::calls::TokenKind;
+use crate::proxy_wasm::calls::{self, TokenKind};
 use crate::proxy_wasm::exchange::Exchange;
 use crate::proxy_wasm::state::LastStatus;
 
@@ -25,6 +25,11 @@ impl Instance {
         exchange: &mut Option<Box<Exchange>>,
         host: &mut RootHost,
     ) -> Result<(), Failure> {
+        let goes_on = matches!(
+            event,
+            CallEvent::Headers { end: false, .. } | CallEvent::Data { end: false, .. }
+        );
+        let mut is_over = false;
         for step in self.steps_of(token, event) {
             let state = self.store.data_mut();
             // The callback before may have given the call up.
@@ -33,6 +38,7 @@ impl Instance {
             }
             if step.is_last {
                 state.calls.remove(token);
+                is_over = true;
             }
             if let Some((code, message)) = step.status {
                 state.status = LastStatus { code, message };
@@ -44,7 +50,18 @@ impl Instance {
             state.status.message.clear();
             result?;
         }
+        if is_over && goes_on {
+            self.give_up(token, exchange);
+        }
         Ok(())
+    }
+
+    /// Ends a call whose answer is of no use, but goes on.
+    fn give_up(&mut self, token: u32, exchange: &mut Option<Box<Exchange>>) {
+        let state = self.store.data_mut();
+        state.exchange = exchange.take();
+        calls::cancel(state, token);
+        *exchange = state.exchange.take();
     }
 
     fn tell_of_call(
@@ -93,6 +110,15 @@ impl Instance {
     /// The callbacks that an event of a call comes to.
     fn steps_of(&mut self, token: u32, event: CallEvent) -> Vec<Step> {
         let calls = &mut self.store.data_mut().calls;
+        let bytes = match &event {
+            CallEvent::Data { bytes, .. } => bytes.len(),
+            _ => 0,
+        };
+        let event = if calls.receive(token, bytes) {
+            event
+        } else {
+            CallEvent::Lost
+        };
         let Some(pending) = calls.get(token) else {
             return Vec::new();
         };

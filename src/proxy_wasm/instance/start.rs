@@ -6,7 +6,7 @@ use thiserror::Error;
 use wasmtime::Store;
 
 use super::failure::Failure;
-use super::{Caps, Instance, VM_CONTEXT, call, size};
+use super::{Caps, Instance, VM_CONTEXT, call, set_deadline, size};
 use crate::proxy_wasm::exports::{Exports, WrongExport, export};
 use crate::proxy_wasm::guest::Guest;
 use crate::proxy_wasm::state::{Address, Mode, Plugin, State};
@@ -44,13 +44,14 @@ impl Instance {
         address: Address,
         caps: &Caps,
     ) -> Result<Self, StartError> {
-        let start_deadline = engine.deadline(caps.start_deadline);
-        let state = State::new(plugin, address, Limiter::new(caps.limits));
+        let start_deadline = Deadline::after(caps.start_deadline);
+        let _start = engine.begin_start();
+        let limiter = Limiter::new(caps.limits);
+        let state = State::new(plugin, address, limiter, engine.clock());
         let mut store = Store::new(engine.wasmtime(), state);
         store.limiter(|state| &mut state.limiter);
         store.epoch_deadline_trap();
-        store.set_epoch_deadline(start_deadline.ticks());
-        engine.touch();
+        set_deadline(&mut store, start_deadline);
 
         store.data_mut().mode = Mode::Starting;
         let instance = guest.instance.instantiate(&mut store);
@@ -63,7 +64,7 @@ impl Instance {
                 .ok_or(StartError::Allocator)?,
         };
         store.data_mut().allocator = Some(allocator);
-        let exports = Exports::find(&mut store, &instance, guest.abi)?;
+        let exports = Exports::find(&mut store, &instance, guest.abi, &guest.capabilities)?;
 
         if let Some(initialize) = export::<(), ()>(&mut store, &instance, "_initialize")? {
             call(&mut store, &initialize, (), "_initialize").map_err(StartError::Failed)?;
@@ -98,7 +99,7 @@ impl Instance {
         state.current = root;
         state.effective = root;
         state.configuring = true;
-        self.store.set_epoch_deadline(deadline.ticks());
+        set_deadline(&mut self.store, deadline);
         if let Some(create) = &self.exports.context_create {
             let ids = (root, VM_CONTEXT);
             call(&mut self.store, create, ids, "proxy_on_context_create")
@@ -113,7 +114,7 @@ impl Instance {
                 return Err(StartError::VmStart);
             }
         }
-        self.store.set_epoch_deadline(deadline.ticks());
+        set_deadline(&mut self.store, deadline);
         if let Some(configure) = &self.exports.configure {
             let state = self.store.data_mut();
             state.effective = root;

@@ -13,11 +13,13 @@ use smallvec::SmallVec;
 use super::{PREFIX, Value};
 use crate::proxy_wasm::exchange::Exchange;
 use crate::proxy_wasm::host::Span;
+use crate::proxy_wasm::limits::{MAX_NAME, MAX_PROPERTIES, MAX_PROPERTY};
 use crate::proxy_wasm::status::{Hostcall, Status};
 
 /// Declared properties of one context. Declarations are made while a plugin is configured, and
-/// name what it has names for; a plugin that declares more is in a loop.
-const MAX_DECLARED: usize = 4096;
+/// name what it has names for; a plugin that declares more is in a loop. Only declared properties
+/// can outlive their stream.
+const MAX_DECLARED: usize = 256;
 
 /// What a property is made after.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,7 +57,7 @@ impl Declared {
             self.0.retain(|context, _| is_alive(*context));
         }
         let names = self.0.entry(context).or_default();
-        if names.contains_key(name) || names.len() >= MAX_DECLARED {
+        if names.contains_key(name) || names.len() >= MAX_DECLARED || name.len() > MAX_NAME {
             return false;
         }
         names.insert(name.to_vec(), prototype);
@@ -91,11 +93,24 @@ pub(in crate::proxy_wasm) fn set(
     declared: Prototype,
 ) -> Hostcall {
     let name = name(path);
-    let prototype = match exchange.states.get(path) {
-        Some(known) if known.is_readonly => return Err(Status::BadArgument.into()),
+    let present = exchange.host().filter_state(&name).map(|value| value.len());
+    let known = exchange.states.get(path);
+    if known.is_some_and(|known| known.is_readonly) {
+        return Err(Status::BadArgument.into());
+    }
+    let size = |value: usize| value.saturating_add(name.len());
+    let properties = exchange
+        .properties
+        .saturating_sub(present.map_or(0, size))
+        .saturating_add(size(value.len()));
+    if path.len() > MAX_NAME || value.len() > MAX_PROPERTY || properties > MAX_PROPERTIES {
+        return Err(Status::InternalFailure.into());
+    }
+    exchange.properties = properties;
+    let prototype = match known {
         Some(known) => known,
         // Somebody else's is as it is.
-        None if exchange.host().filter_state(&name).is_some() => Prototype::default(),
+        None if present.is_some() => Prototype::default(),
         None => {
             // What nobody declared needs no memory.
             if declared != Prototype::default() {
