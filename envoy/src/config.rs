@@ -11,7 +11,7 @@ use wasmplugin_host::telemetry::{Level, Log as _};
 
 use crate::abi::*;
 use crate::callout::ConfigCallouts;
-use crate::log::EnvoyLog;
+use crate::log::{self, EnvoyLog};
 use crate::metrics::MetricIds;
 use crate::start;
 use crate::threads::threads;
@@ -45,6 +45,8 @@ impl Config {
             ));
             return None;
         }
+        // From here on threads of ours have something to say.
+        log::open();
         let process = process()?;
         // SAFETY: on the main thread.
         if unsafe { envoy_dynamic_module_callback_is_validation_mode() } {
@@ -71,6 +73,8 @@ impl Config {
         let number = process.next_number();
         // SAFETY: the caller's word.
         unsafe { threads().add_config(number, config) };
+        // The last one before may have gone meanwhile.
+        log::open();
         Some(Self {
             number,
             // SAFETY: the caller's word.
@@ -98,16 +102,9 @@ impl Config {
             .run_tasks(self.number, &mut Some(Box::new(callouts)));
     }
 
-    /// A call that this configuration carried has come to its end.
-    ///
-    /// # Safety
-    ///
-    /// In `http_filter_config_http_callout_done` of `config`, which is this one.
-    pub(crate) unsafe fn on_call(&self, config: ConfigEnvoyPtr, id: u64, event: CallEvent) {
-        // SAFETY: the caller's word.
-        let callouts = unsafe { ConfigCallouts::new(config) };
-        self.process
-            .on_call(self.number, id, event, &mut Some(Box::new(callouts)));
+    /// Something has happened to a call that this configuration carries.
+    pub(crate) fn on_call(&self, id: u64, event: CallEvent) {
+        self.process.on_call(self.number, id, event);
     }
 
     /// A stream of this configuration ends. Where Envoy takes metrics from streams alone, it is time
@@ -155,6 +152,7 @@ impl Config {
 impl Drop for Config {
     fn drop(&mut self) {
         threads().remove_config(self.number);
+        log::close_unless(|| threads().has_configs());
         self.process.lose_calls(self.number);
         if let Some(deployment) = self.deployment.take() {
             self.process.release(deployment);

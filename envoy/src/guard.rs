@@ -5,10 +5,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use wasmplugin_host::telemetry::{Level, Log as _};
 
-use crate::log::EnvoyLog;
+use crate::log::{self, EnvoyLog};
 
 /// Runs the body of the hook `name`; a panic is logged and becomes `fallback`.
 pub(crate) fn guard<T>(name: &str, fallback: T, body: impl FnOnce() -> T) -> T {
+    log::enter();
     match catch_unwind(AssertUnwindSafe(body)) {
         Ok(value) => value,
         Err(panic) => {

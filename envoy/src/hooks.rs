@@ -330,14 +330,15 @@ fn on_stream_call(
 /// On the main thread, where all calls of configurations are made.
 fn on_config_call(
     name: &str,
-    envoy: ConfigEnvoyPtr,
+    _envoy: ConfigEnvoyPtr,
     config: ConfigModulePtr,
     id: u64,
     event: impl FnOnce() -> CallEvent,
 ) {
     guard(name, (), || {
-        // SAFETY: the hook's arguments; what `config_new` returned lives during the call.
-        unsafe { (*config.cast::<Config>()).on_call(envoy, id, event()) };
+        // SAFETY: what `config_new` returned lives during the call.
+        let config = unsafe { &*config.cast::<Config>() };
+        config.on_call(id, event());
     });
 }
 

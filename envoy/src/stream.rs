@@ -9,9 +9,10 @@ use std::cell::{Cell, RefCell};
 use std::ptr::NonNull;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 use wasmplugin_host::chain::{self, BodyStatus, Effect};
-use wasmplugin_host::control::{self, Generation, Letter};
+use wasmplugin_host::control::{self, Generation, Letter, TURN};
 use wasmplugin_host::proxy_wasm::peers::{self, Peer};
 use wasmplugin_host::proxy_wasm::{CallEvent, Direction, Exchange, Number, Reply};
 
@@ -136,28 +137,46 @@ impl Stream {
 
     /// There is mail.
     pub(crate) fn on_mail(self: &Rc<Self>) {
-        let mail = match &*self.mailbox.borrow() {
-            Some(mailbox) => mailbox.take(),
-            None => return,
+        let Some(mailbox) = self.mailbox.borrow().clone() else {
+            return;
         };
-        for mail in mail {
+        let start = Instant::now();
+        let mut all = mailbox.take();
+        while let Some(mail) = all.pop_front() {
             match mail {
-                Mail::Letter(letter) => {
-                    self.run("http_filter_scheduled", (), |machine| match letter {
-                        Letter::Asked {
-                            instance,
-                            context,
-                            actions,
-                        } => machine.on_actions(instance, context, actions),
-                        Letter::Gone { instance } => machine.on_gone(instance),
-                    });
-                }
+                Mail::Letter(letter) => self.read(letter),
                 Mail::Task(task) => guard("http_filter_scheduled", (), || {
                     self.config().process().run_on_worker(task);
                     peers::settle();
                 }),
             }
+            // The other streams of this worker get their turn.
+            if start.elapsed() > TURN {
+                break;
+            }
         }
+        let is_there = |now: &Arc<Mailbox>| Arc::ptr_eq(now, &mailbox);
+        if self.mailbox.borrow().as_ref().is_some_and(is_there) {
+            mailbox.put_back(all);
+            return;
+        }
+        for mail in all {
+            match mail {
+                Mail::Letter(letter) => self.read(letter),
+                Mail::Task(task) => self.config().process().send_again(task),
+            }
+        }
+    }
+
+    fn read(self: &Rc<Self>, letter: Letter) {
+        self.run("http_filter_scheduled", (), |machine| match letter {
+            Letter::Asked {
+                instance,
+                context,
+                actions,
+            } => machine.on_actions(instance, context, actions),
+            Letter::Gone { instance } => machine.on_gone(instance),
+        });
     }
 
     /// Gives the machine its plugins. At the first hook that comes, when the route is known; up to
@@ -180,6 +199,10 @@ impl Stream {
         let key = control::route_key(unsafe { Route::number_of(self.filter) }, host);
         let port = || u16::try_from(host.number(Number::DestinationPort)?).ok();
         let filters = self.config().filters(generation, &key, port);
+        if let Some(limit) = filters.iter().filter_map(|filter| filter.max_body()).max() {
+            // SAFETY: in a hook of this stream.
+            unsafe { envoy_dynamic_module_callback_http_set_buffer_limit(self.filter, limit) };
+        }
         machine.meet(&filters);
     }
 

@@ -4,7 +4,7 @@
 //! stream through its own, which is there while the stream is paused; a worker through any of its
 //! paused streams.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -59,7 +59,7 @@ impl Drop for ConfigScheduler {
 #[derive(Debug)]
 pub(crate) struct Mailbox {
     scheduler: FilterSchedulerPtr,
-    mail: Mutex<Vec<Mail>>,
+    mail: Mutex<VecDeque<Mail>>,
 }
 
 /// What is sent to a stream.
@@ -78,12 +78,35 @@ unsafe impl Sync for Mailbox {}
 
 impl Mailbox {
     /// The mail so far.
-    pub(crate) fn take(&self) -> Vec<Mail> {
+    pub(crate) fn take(&self) -> VecDeque<Mail> {
         std::mem::take(&mut *self.mail.lock())
     }
 
+    /// Puts back what is for the next time.
+    pub(crate) fn put_back(&self, mut rest: VecDeque<Mail>) {
+        if rest.is_empty() {
+            return;
+        }
+        let mut mail = self.mail.lock();
+        rest.append(&mut mail);
+        *mail = rest;
+        drop(mail);
+        self.commit();
+    }
+
     fn send(&self, mail: Mail) {
-        self.mail.lock().push(mail);
+        let mut all = self.mail.lock();
+        all.push_back(mail);
+        let is_first = all.len() == 1;
+        drop(all);
+        // Whoever comes for the first takes the others along. Envoy does all that is scheduled before
+        // it looks at its connections again: one hook each would keep it from them.
+        if is_first {
+            self.commit();
+        }
+    }
+
+    fn commit(&self) {
         // SAFETY: it lives as long as the mailbox; any thread.
         unsafe {
             envoy_dynamic_module_callback_http_filter_scheduler_commit(self.scheduler, 0);
@@ -126,6 +149,11 @@ impl EnvoyThreads {
         };
         drop(removed);
         self.wake_again();
+    }
+
+    /// Whether any configuration lives.
+    pub(crate) fn has_configs(&self) -> bool {
+        !self.configs.lock().is_empty()
     }
 
     /// The main thread is here.
@@ -196,11 +224,11 @@ impl Threads for EnvoyThreads {
     }
 
     fn send_to_stream(&self, worker: u32, key: u64, letter: Letter) {
-        let mailbox = self.of(worker).and_then(|mailboxes| {
-            let mailboxes = mailboxes.lock();
-            mailboxes.get(&(worker, key)).cloned()
-        });
-        if let Some(mailbox) = mailbox {
+        let Some(mailboxes) = self.of(worker) else {
+            return;
+        };
+        // Under the lock, which a stream takes before it ends: Envoy's worker may end with it.
+        if let Some(mailbox) = mailboxes.lock().get(&(worker, key)) {
             mailbox.send(Mail::Letter(letter));
         }
     }

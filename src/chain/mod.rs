@@ -73,6 +73,11 @@ pub trait Filter: Send + Sync {
         false
     }
 
+    /// The most of a body that the stream may buffer (`limits.maxBody`); none for what Envoy allows.
+    fn max_body(&self) -> Option<u64> {
+        None
+    }
+
     /// Tells of a call that the stream carried for the plugin.
     fn on_call(
         &self,

@@ -18,6 +18,7 @@ mod load;
 mod route;
 mod runner;
 mod status;
+mod tasks;
 mod threads;
 mod watch;
 
@@ -34,6 +35,7 @@ pub use generation::{Generation, open, opened};
 pub use lineup::{Filters, Lineup};
 pub use load::LoadError;
 pub use route::{RouteKey, route_key};
+pub use tasks::TURN;
 pub use threads::{Letter, Task, Threads};
 
 use crate::cache::Modules;
@@ -48,6 +50,7 @@ use inputs::Inputs;
 use jobs::Jobs;
 use lease::Leases;
 use runner::Runner;
+use tasks::Tasks;
 use threads::Work;
 
 /// Threads for what else may block: restarts and endings. More than one, so that a guest that takes
@@ -93,7 +96,7 @@ pub struct Process {
     tries: Mutex<u64>,
     progress: Condvar,
     /// What waits for the main thread.
-    tasks: Mutex<Vec<Task>>,
+    tasks: Mutex<Tasks>,
     /// Calls of the main thread that have no answer yet, by configuration and its number for them.
     answers: Mutex<HashMap<(u64, u64), (Address, u32)>>,
 }

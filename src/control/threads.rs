@@ -11,11 +11,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::Process;
 use super::runner::Runner;
-use crate::proxy_wasm::{Actions, Address, Call, CallEvent, MetricSink, RootHost};
+use super::tasks::{Next, TURN};
+use crate::proxy_wasm::{Actions, Address, Call, CallEvent, MetricSink, Notice, RootHost};
 use crate::telemetry::StatSink;
 
 /// Envoy's threads, as far as other threads can reach them.
@@ -56,13 +57,28 @@ pub enum Letter {
 #[derive(Debug)]
 pub struct Task(Box<Work>);
 
+impl Task {
+    pub(super) fn new(work: Work) -> Self {
+        Self(Box::new(work))
+    }
+
+    /// The number of the plugin that it is about.
+    pub(super) fn plugin(&self) -> u64 {
+        self.0.address().plugin
+    }
+}
+
 /// What is to be done.
 #[derive(Debug)]
 pub(super) enum Work {
     /// A tick is due.
     Tick { address: Address, epoch: u64 },
     /// A queue has a new item.
-    Ready { address: Address, token: u32 },
+    Ready {
+        address: Address,
+        token: u32,
+        notice: Notice,
+    },
     /// A call is to be sent.
     Call {
         address: Address,
@@ -93,6 +109,9 @@ impl Work {
 
 /// The number of no configuration.
 const NO_CONFIG: u64 = 0;
+
+/// A task that takes no longer costs its plugin nothing.
+const SHORT: Duration = Duration::from_millis(1);
 
 /// How long changes of metrics gather before they are told: not longer than a person waits who
 /// looks at them, not so often that it costs anything.
@@ -126,15 +145,38 @@ impl Process {
 
     /// Does what waits for the main thread, on it. `config` names the filter configuration that
     /// lends itself, and `host` is what sends its calls.
-    pub fn run_tasks(&self, config: u64, host: &mut RootHost) {
+    pub fn run_tasks(self: &Arc<Self>, config: u64, host: &mut RootHost) {
+        let start = Instant::now();
+        let mut now = start;
         // Tasks may post others: those wait for the next time, so that Envoy gets its turn.
-        let tasks = std::mem::take(&mut *self.tasks.lock());
-        for task in tasks {
+        let count = self.tasks.lock().len();
+        for _ in 0..count {
+            if now.saturating_duration_since(start) > TURN {
+                break;
+            }
+            let next = self.tasks.lock().next(now);
+            let task = match next {
+                Next::Task(task) => task,
+                Next::Wait(wait) => return self.wake_in(wait),
+                Next::Nothing => return,
+            };
             // What is to act on a stream may have been posted while that was about to pause.
             if let Err(task) = self.send_to_worker(task) {
-                self.run(*task.0, config, host);
+                now = self.run(*task.0, config, host);
             }
         }
+        if self.tasks.lock().len() > 0 {
+            self.threads.wake_main_thread();
+        }
+    }
+
+    fn wake_in(self: &Arc<Self>, wait: Duration) {
+        let process = Arc::downgrade(self);
+        self.timers.run_in(wait, move || {
+            if let Some(process) = process.upgrade() {
+                process.threads.wake_main_thread();
+            }
+        });
     }
 
     /// Does a task on the worker that it was sent to.
@@ -147,34 +189,41 @@ impl Process {
         self.post(*task.0);
     }
 
-    fn run(&self, work: Work, config: u64, host: &mut RootHost) {
+    /// Does a task. When it had been done.
+    fn run(&self, work: Work, config: u64, host: &mut RootHost) -> Instant {
+        let begin = Instant::now();
+        let plugin = work.address().plugin;
         if let Work::Cancel { address, token } = work {
             let id = self.forget_answer(config, address, token);
             if let (Some(id), Some(host)) = (id, host) {
                 host.reset(id);
             }
-        } else if let Some(runner) = self.runner(work.address().plugin) {
+        } else if let Some(runner) = self.runner(plugin) {
             runner.run(work, config, host);
         }
+        let end = Instant::now();
+        let took = end.saturating_duration_since(begin);
+        if took > SHORT {
+            self.tasks.lock().rest(plugin, end, took);
+        }
+        end
     }
 
     /// The call that configuration `config` knows by the number `id` has come to its end. On the
-    /// main thread.
-    pub fn on_call(&self, config: u64, id: u64, event: CallEvent, host: &mut RootHost) {
+    /// main thread, which tells the plugin when it comes again: a guest may answer with another call,
+    /// and where this one fails because Envoy is ending, that would end in a crash.
+    pub fn on_call(&self, config: u64, id: u64, event: CallEvent) {
         let expected = if event.is_last() {
             self.answers.lock().remove(&(config, id))
         } else {
             self.answers.lock().get(&(config, id)).copied()
         };
         if let Some((address, token)) = expected {
-            let answer = Task(Box::new(Work::Answer {
+            self.post(Work::Answer {
                 address,
                 token,
                 event,
-            }));
-            if let Err(answer) = self.send_to_worker(answer) {
-                self.run(*answer.0, config, host);
-            }
+            });
         }
     }
 
@@ -197,15 +246,17 @@ impl Process {
     }
 
     pub(super) fn post(&self, work: Work) {
-        if let Err(task) = self.send_to_worker(Task(Box::new(work))) {
+        if let Err(task) = self.send_to_worker(Task::new(work)) {
             self.tasks.lock().push(task);
             self.threads.wake_main_thread();
         }
     }
 
-    /// Sends a task to the worker that it is about, if it may be done there and a stream leads there.
+    /// Sends a task to the worker that it is about, if it may be done there and now, and a stream
+    /// leads there.
     fn send_to_worker(&self, task: Task) -> Result<(), Task> {
-        if matches!(*task.0, Work::Call { .. } | Work::Cancel { .. }) {
+        let is_of_main = matches!(*task.0, Work::Call { .. } | Work::Cancel { .. });
+        if is_of_main || self.tasks.lock().has_to_wait(task.plugin(), Instant::now()) {
             return Err(task);
         }
         self.threads.send_to_worker(task.0.address().worker, task)

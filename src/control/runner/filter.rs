@@ -87,6 +87,10 @@ impl Filter for Runner {
         self.spec().hold_headers
     }
 
+    fn max_body(&self) -> Option<u64> {
+        self.spec().limits.max_body
+    }
+
     fn on_call(
         &self,
         context: &Context,

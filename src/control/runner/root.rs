@@ -50,7 +50,11 @@ impl Runner {
                     self.next_tick(address, epoch);
                 }
             }
-            Work::Ready { address, token } => {
+            Work::Ready {
+                address,
+                token,
+                notice: _told,
+            } => {
                 self.at(address, config, |instance, _| {
                     instance.on_queue_ready(token, host)
                 });
@@ -170,8 +174,12 @@ impl Runner {
             slot.tick.epoch += 1;
             self.arm_tick(address, slot.tick);
         }
-        for (address, token) in ready {
-            let work = Work::Ready { address, token };
+        for (address, token, notice) in ready {
+            let work = Work::Ready {
+                address,
+                token,
+                notice,
+            };
             if at == Place::Hook {
                 // The stream may be about to pause, for this very queue.
                 let process = Arc::clone(&self.process);
