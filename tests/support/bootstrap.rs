@@ -5,10 +5,18 @@ use std::fs;
 
 use super::{free_port, module};
 
+/// What a cluster says that lets trailers pass.
+const UPSTREAM_TRAILERS: &str = r#"    typed_extension_protocol_options:
+      envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
+        "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
+        explicit_http_config: { http_protocol_options: { enable_trailers: true } }
+"#;
+
 /// Starts access log lines in Envoy's log.
 pub(crate) const ACCESS: &str = "access";
 
-/// Listeners with wasmplugin filters in front of one upstream, and an admin interface.
+/// Listeners with wasmplugin filters in front of one upstream, and an admin interface. Plugins call
+/// the same upstream as `callouts`, so that they do not use up the connections of requests.
 ///
 /// Every request leaves a line `access <port> <path> <status> <details>` in Envoy's log.
 #[derive(Clone, Debug)]
@@ -17,6 +25,7 @@ pub(crate) struct Bootstrap {
     listeners: Vec<Listener>,
     metadata: String,
     routes: String,
+    trailers: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -33,6 +42,7 @@ impl Bootstrap {
             listeners: Vec::new(),
             metadata: String::new(),
             routes: String::new(),
+            trailers: false,
         }
         .listener()
     }
@@ -93,6 +103,13 @@ impl Bootstrap {
         self
     }
 
+    /// Trailers pass, both ways, and a stream on which nothing happens for three seconds is ended.
+    #[must_use]
+    pub(crate) fn trailers(mut self) -> Self {
+        self.trailers = true;
+        self
+    }
+
     fn entry(mut self, config: &str) -> Self {
         let listener = self.listeners.last_mut().expect("new() makes one");
         let mut entry = String::new();
@@ -139,6 +156,11 @@ impl Bootstrap {
                 indent(&self.metadata, 6)
             )
         };
+        let trailers = if self.trailers {
+            "http_protocol_options: { enable_trailers: true }\nstream_idle_timeout: 3s"
+        } else {
+            ""
+        };
         for Listener { port, filters } in &self.listeners {
             let _ = write!(
                 yaml,
@@ -150,6 +172,7 @@ impl Bootstrap {
         typed_config:
           "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
           stat_prefix: edge
+{trailers}
           access_log:
           - name: envoy.access_loggers.stderr
             typed_config:
@@ -173,23 +196,27 @@ impl Bootstrap {
               "@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router
 "#,
                 routes = indent(&self.routes, 14),
+                trailers = indent(trailers, 10),
                 metadata = indent(&metadata, 16),
                 filters = indent(&filters.join("\n"), 10),
             );
         }
-        let _ = write!(
-            yaml,
-            r"  clusters:
-  - name: upstream
+        yaml.push_str("  clusters:\n");
+        for cluster in ["upstream", "callouts"] {
+            let _ = write!(
+                yaml,
+                r"  - name: {cluster}
     connect_timeout: 5s
-    load_assignment:
-      cluster_name: upstream
+{}    load_assignment:
+      cluster_name: {cluster}
       endpoints:
       - lb_endpoints:
         - endpoint: {{ address: {{ socket_address: {{ address: 127.0.0.1, port_value: {} }} }} }}
 ",
-            self.upstream
-        );
+                if self.trailers { UPSTREAM_TRAILERS } else { "" },
+                self.upstream
+            );
+        }
         yaml
     }
 }

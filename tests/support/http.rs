@@ -80,6 +80,12 @@ impl Connection {
         })
     }
 
+    /// Waits no longer than `limit` for each part of an answer.
+    pub(crate) fn patience(self, limit: Duration) -> io::Result<Self> {
+        self.stream.get_ref().set_read_timeout(Some(limit))?;
+        Ok(self)
+    }
+
     /// Sends a request and reads its answer. `host` is `localhost` unless `headers` has one.
     pub(crate) fn request(
         &mut self,
@@ -104,7 +110,21 @@ impl Connection {
         head.push_str("\r\n");
         let mut message = head.into_bytes();
         message.extend_from_slice(body);
-        self.stream.get_mut().write_all(&message)?;
+        self.send(method, &message)
+    }
+
+    /// Posts `body` as a chunk, with a trailer behind it.
+    pub(crate) fn post_with_trailer(&mut self, path: &str, body: &str) -> io::Result<Response> {
+        let message = format!(
+            "POST {path} HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n\
+             {:x}\r\n{body}\r\n0\r\nx-trailer: request\r\n\r\n",
+            body.len()
+        );
+        self.send("POST", message.as_bytes())
+    }
+
+    fn send(&mut self, method: &str, message: &[u8]) -> io::Result<Response> {
+        self.stream.get_mut().write_all(message)?;
         loop {
             let response = read_response(&mut self.stream, method)?;
             if response.status >= 200 {

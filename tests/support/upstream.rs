@@ -32,6 +32,7 @@ impl Seen {
 enum Answer {
     Echo,
     Canned(Vec<u8>),
+    Marks,
 }
 
 /// A server on a thread; a thread more for each connection. Stops when dropped.
@@ -51,6 +52,12 @@ impl Upstream {
     /// Answers 200 with `body`, and keeps nothing.
     pub(crate) fn canned(body: &[u8]) -> Self {
         Self::start(Answer::Canned(body.to_owned()))
+    }
+
+    /// Answers 200 with the marks of the request (header `x-mark`) as a chunk, and a trailer behind
+    /// it; keeps nothing.
+    pub(crate) fn marks_with_trailer() -> Self {
+        Self::start(Answer::Marks)
     }
 
     fn start(answer: Answer) -> Self {
@@ -99,6 +106,16 @@ fn serve(stream: TcpStream, seen: &Mutex<Vec<Seen>>, answer: &Answer) -> io::Res
         let request = read_request(&mut stream)?;
         let body = match answer {
             Answer::Canned(body) => body.clone(),
+            Answer::Marks => {
+                let mark = request.header("x-mark").unwrap_or("none");
+                let message = format!(
+                    "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{:x}\r\n{mark}\r\n\
+                     0\r\nx-trailer: response\r\n\r\n",
+                    mark.len()
+                );
+                stream.get_mut().write_all(message.as_bytes())?;
+                continue;
+            }
             Answer::Echo => {
                 let mut headers = BTreeMap::<&str, String>::new();
                 for (name, value) in &request.headers {

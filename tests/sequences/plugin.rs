@@ -1,0 +1,282 @@
+//! Plugins as the chain drives them: instances, and what they leave to be done elsewhere.
+
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::time::Duration;
+
+use wasmplugin_host::chain::{Context, Filter, Lent, Outage};
+use wasmplugin_host::proxy_wasm::{
+    Actions, Address, Call, CallError, CallEvent, CallRef, Callouts, Capabilities, Caps, Event,
+    Failure, Guest, Instance, Limits, Metrics, Notice, Plugin, Runtime, SharedData, SharedQueues,
+};
+use wasmplugin_host::telemetry::{Level, Log};
+use wasmplugin_host::vm::{Engine, InstanceLimits};
+
+use super::program::Input;
+use super::{calls, guest};
+
+/// What is loaded once.
+struct Loaded {
+    engine: Arc<Engine>,
+    guest: Guest,
+}
+
+fn loaded() -> &'static Loaded {
+    static LOADED: OnceLock<Loaded> = OnceLock::new();
+    LOADED.get_or_init(|| {
+        let engine = Arc::new(Engine::new().expect("an engine"));
+        let wasm = guest::assemble();
+        let module = engine.compile(&wasm).expect("a module");
+        let runtime = Runtime::new(&engine).expect("host functions");
+        let guest = runtime
+            .plugin(&wasm, &module, &Capabilities::ALL)
+            .expect("a plugin");
+        Loaded { engine, guest }
+    })
+}
+
+/// Counts calls of host functions; lines are of no interest.
+struct Count;
+
+impl Log for Count {
+    fn enabled(&self, _: Level) -> bool {
+        true
+    }
+
+    fn threshold(&self) -> Option<Level> {
+        Some(Level::Trace)
+    }
+
+    fn write(&self, level: Level, line: &[u8]) {
+        let number = line.last().copied().map_or(usize::MAX, usize::from);
+        if level == Level::Trace
+            && let Some(count) = calls().get(number)
+        {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// All plugins of an input.
+pub(super) struct Plugins {
+    pub(super) all: Vec<Arc<TestPlugin>>,
+}
+
+/// One plugin.
+pub(super) struct TestPlugin {
+    instance: Mutex<Option<Instance>>,
+    fails_open: bool,
+    holds_headers_only: bool,
+    pub(super) left: Mutex<Left>,
+}
+
+/// What is to be done elsewhere.
+#[derive(Default)]
+pub(super) struct Left {
+    pub(super) ticks: bool,
+    pub(super) ready: VecDeque<(Address, u32, Notice)>,
+    /// Calls that the main thread is to send.
+    pub(super) unsent: Vec<(u32, Call)>,
+    /// Calls that the main thread has sent.
+    pub(super) sent: Vec<(u64, u32)>,
+    pub(super) cancelled: Vec<u32>,
+    pub(super) asked: Vec<(u64, u32, Actions)>,
+}
+
+impl Plugins {
+    pub(super) fn start(input: &Input) -> Self {
+        let (data, queues) = (SharedData::default(), Arc::new(SharedQueues::default()));
+        let metrics = Metrics::default();
+        let start = |(number, image): (u64, &Vec<u8>)| {
+            let plugin = Plugin {
+                name: format!("default.plugin{number}"),
+                root_id: "root".to_owned(),
+                vm_id: String::new(),
+                config: image.clone(),
+                vm_config: b"VM configuration".to_vec(),
+                env: vec!["NAME=value".to_owned()],
+                log: Arc::new(Count),
+                shared_data: data.space(""),
+                shared_queues: Arc::clone(&queues),
+                metrics: metrics.of("default.plugin"),
+                limits: Limits {
+                    open_callouts: 16,
+                    shared_data: 1 << 16,
+                },
+            };
+            let address = Address {
+                plugin: number,
+                worker: 0,
+                instance: number + 1,
+            };
+            let caps = Caps {
+                call_deadline: Duration::from_secs(10),
+                start_deadline: Duration::from_secs(10),
+                limits: InstanceLimits {
+                    memory: 4 << 20,
+                    table_elements: 100,
+                },
+            };
+            let loaded = loaded();
+            let plugin = Arc::new(plugin);
+            let started = Instance::start(&loaded.engine, &loaded.guest, plugin, address, &caps);
+            let plugin = TestPlugin {
+                instance: Mutex::new(started.ok()),
+                fails_open: input.fails_open,
+                holds_headers_only: input.holds_headers_only,
+                left: Mutex::default(),
+            };
+            plugin.empty_outbox();
+            Arc::new(plugin)
+        };
+        Self {
+            all: (0..).zip(&input.images).map(start).collect(),
+        }
+    }
+}
+
+impl TestPlugin {
+    pub(super) fn left(&self) -> MutexGuard<'_, Left> {
+        self.left.lock().expect("no panic before")
+    }
+
+    /// Runs `work` in the instance, if that lives.
+    pub(super) fn within<T>(
+        &self,
+        instance: Option<u64>,
+        work: impl FnOnce(&mut Instance) -> Result<T, Failure>,
+    ) -> Option<Result<T, Outage>> {
+        let mut slot = self.instance.lock().expect("no panic before");
+        let living = slot.as_mut()?;
+        if instance.is_some_and(|number| number != living.number()) {
+            return None;
+        }
+        let result = work(living);
+        if result.is_err() {
+            *slot = None;
+        }
+        drop(slot);
+        self.empty_outbox();
+        Some(result.map_err(|_| self.outage()))
+    }
+
+    fn empty_outbox(&self) {
+        let mut slot = self.instance.lock().expect("no panic before");
+        let Some(outbox) = slot.as_mut().and_then(Instance::take_outbox) else {
+            return;
+        };
+        let mut left = self.left();
+        if let Some(period) = outbox.tick {
+            left.ticks = period > 0;
+        }
+        left.ready.extend(outbox.ready);
+        left.unsent.extend(outbox.calls);
+        left.sent.extend(outbox.sent);
+        left.cancelled.extend(outbox.cancelled);
+        left.asked.extend(outbox.asked);
+    }
+}
+
+impl Filter for TestPlugin {
+    fn open(&self, worker: u32, exchange: &mut Lent) -> Result<Context, Outage> {
+        let opened = self.within(None, |instance| {
+            let id = instance.create_stream(exchange)?;
+            Ok((instance.number(), id))
+        });
+        match opened {
+            Some(Ok((instance, id))) => Ok(Context {
+                worker,
+                instance,
+                id,
+            }),
+            Some(Err(outage)) => Err(outage),
+            None => Err(self.outage()),
+        }
+    }
+
+    fn on_event(
+        &self,
+        context: &Context,
+        event: &Event,
+        exchange: &mut Lent,
+    ) -> Result<u32, Outage> {
+        let told = self.within(Some(context.instance), |instance| {
+            instance.on_event(context.id, event, exchange)
+        });
+        told.unwrap_or_else(|| Err(self.outage()))
+    }
+
+    fn wants(&self, event: &Event) -> bool {
+        loaded().guest.wants(event)
+    }
+
+    fn holds_headers_only(&self) -> bool {
+        self.holds_headers_only
+    }
+
+    fn outage(&self) -> Outage {
+        if self.fails_open {
+            Outage::Skip
+        } else {
+            Outage::Refuse {
+                status: 503,
+                details: "failed".to_owned(),
+            }
+        }
+    }
+
+    fn on_call(
+        &self,
+        context: &Context,
+        token: u32,
+        event: CallEvent,
+        exchange: &mut Lent,
+    ) -> Result<(), Outage> {
+        let told = self.within(Some(context.instance), |instance| {
+            instance.on_call(token, event, context.id, exchange, &mut None)
+        });
+        told.unwrap_or_else(|| Err(self.outage()))
+    }
+
+    fn call_elsewhere(&self, _: &Context, token: u32, call: Call) {
+        self.left().unsent.push((token, call));
+    }
+
+    fn log(&self, context: &Context, exchange: &mut Lent) {
+        let _ended = self.within(Some(context.instance), |instance| {
+            instance.log_stream(context.id, exchange)
+        });
+    }
+
+    fn delete(&self, context: &Context, exchange: &mut Lent) {
+        let _ended = self.within(Some(context.instance), |instance| {
+            instance.delete_stream(context.id, exchange)
+        });
+    }
+}
+
+/// The calls of the main thread.
+#[derive(Debug, Default)]
+pub(super) struct MainThread {
+    pub(super) last: u64,
+}
+
+impl Callouts for MainThread {
+    fn call(&mut self, call: &CallRef<'_>) -> Result<u64, CallError> {
+        if call.cluster != b"upstream" {
+            return Err(CallError::ClusterNotFound);
+        }
+        assert!(call.is_complete(), "Envoy would refuse this call");
+        self.last += 1;
+        Ok(self.last)
+    }
+
+    fn send(&mut self, _: u64, _: &[u8], _: bool) -> bool {
+        true
+    }
+
+    fn has_cluster(&mut self, name: &[u8]) -> bool {
+        name == b"upstream"
+    }
+}
