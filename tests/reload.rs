@@ -103,6 +103,12 @@ fn three_entries(upstream: u16, directory: &Path) -> Bootstrap {
         })
 }
 
+/// How many updates: more on demand, with `RELOAD_UPDATES`.
+fn updates() -> usize {
+    let asked = std::env::var("RELOAD_UPDATES");
+    asked.ok().and_then(|n| n.parse().ok()).unwrap_or(20)
+}
+
 #[test]
 fn updates_under_load_lose_nothing_and_show_whole() {
     let guests = Guests::new();
@@ -127,6 +133,7 @@ fn updates_under_load_lose_nothing_and_show_whole() {
         .concurrency(2)
         .start(&bootstrap.render());
     let is_over = AtomicBool::new(false);
+    let mut memory = 0;
     let seen: Vec<String> = thread::scope(|scope| {
         let client = || {
             let mut seen: Vec<String> = Vec::new();
@@ -142,12 +149,15 @@ fn updates_under_load_lose_nothing_and_show_whole() {
             seen
         };
         let clients: Vec<_> = (0..4).map(|_| scope.spawn(client)).collect();
-        for n in 1..=20 {
+        for n in 1..=updates() {
             mounted.replace(&[("plugins.yaml", &version(n))]);
             wait_for("the new version", LIMIT, || {
                 let marks = marks(&http::get(bootstrap.port(), "/"));
                 marks.contains(&format!("\"v{n}\"")).then_some(())
             });
+            if n == 10 {
+                memory = envoy.memory();
+            }
         }
         is_over.store(true, Ordering::Relaxed);
         let seen = clients.into_iter().map(|client| client.join());
@@ -165,6 +175,11 @@ fn updates_under_load_lose_nothing_and_show_whole() {
             .expect("a number");
         assert_eq!(count, if n.is_multiple_of(3) { 4 } else { 3 }, "{marks}");
     }
+    let after = envoy.memory();
+    assert!(
+        after < memory + memory / 10,
+        "memory grew from {memory} to {after} bytes"
+    );
     assert_eq!(complaints(&envoy.log()), [""; 0]);
 }
 

@@ -15,7 +15,7 @@ use support::envoy::Envoy;
 use support::guests::{Guests, marks, plugin};
 use support::http;
 use support::upstream::Upstream;
-use support::{NEWEST, wait_for};
+use support::{ENVOYS, NEWEST, wait_for};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -93,7 +93,14 @@ fn routes_enable_disable_override_and_add() {
     for (path, fields, _) in &routes {
         bootstrap = bootstrap.route(path, fields);
     }
-    let envoy = Envoy::start(NEWEST, &bootstrap.render());
+    for version in ENVOYS {
+        meets(version, &bootstrap, &routes);
+    }
+}
+
+/// Whether requests of each route meet the plugins that they should.
+fn meets(version: &str, bootstrap: &Bootstrap, routes: &[(&str, String, &str)]) {
+    let envoy = Envoy::start(version, &bootstrap.render());
     let get = |path: &str| {
         let response = http::get(bootstrap.port(), path);
         (response.status == 200).then(|| marks(&response))

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use crate::plugin::Resource;
-use crate::plugin::route::{self, Change, Changes, MetadataValue};
+use crate::plugin::route::{self, Changes, MetadataValue};
 use crate::proxy_wasm::{Datum, Metadata, Source, ValueKind};
 
 /// The namespace in which routes speak to us.
@@ -138,10 +138,8 @@ impl Orders {
             };
             match value {
                 Ok(MetadataValue::Change(change)) => {
-                    let Change { enabled, config } = change;
                     let of = orders.changes.entry(name.into_owned()).or_default();
-                    of.enabled = enabled.or(of.enabled);
-                    of.config = config.or_else(|| of.config.take());
+                    of.lay_over(change);
                 }
                 Ok(MetadataValue::Add(resource)) => orders.added.push(*resource),
                 Err(problem) => {

@@ -47,7 +47,8 @@ pub enum MetadataValue {
     Add(Box<Resource>),
 }
 
-/// Reads the configuration that a route has for the filter, as YAML or JSON:
+/// Reads the configuration that a route has for the filter, as YAML or JSON, or as a serialized
+/// `Struct`:
 /// `{plugins: {<namespace>/<name>: {enabled: …, pluginConfig: {…}}}}`.
 ///
 /// # Errors
@@ -55,7 +56,11 @@ pub enum MetadataValue {
 /// All that is wrong in it.
 pub fn per_filter_config(config: &[u8]) -> Result<Changes, Problems> {
     let mut report = Report::of_text("route configuration");
-    let node = one(config, &mut report);
+    let json = wire::json(config);
+    let node = one(
+        json.as_ref().map_or(config, |json| json.as_bytes()),
+        &mut report,
+    );
     let changes = node.map(|node| filter_config(&node, &mut report));
     finished(changes.unwrap_or_default(), report)
 }
@@ -288,3 +293,4 @@ fn finished<T>(value: T, report: Report) -> Result<T, Problems> {
 
 #[cfg(test)]
 mod tests;
+mod wire;

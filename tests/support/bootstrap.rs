@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::path::Path;
 
 use super::{free_port, module};
 
@@ -11,6 +12,9 @@ const UPSTREAM_TRAILERS: &str = r#"    typed_extension_protocol_options:
         "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
         explicit_http_config: { http_protocol_options: { enable_trailers: true } }
 "#;
+
+const ADMIN: &str =
+    "admin: { address: { socket_address: { address: 127.0.0.1, port_value: 0 } } }\n";
 
 /// Starts access log lines in Envoy's log.
 pub(crate) const ACCESS: &str = "access";
@@ -144,10 +148,51 @@ impl Bootstrap {
 
     /// The YAML.
     pub(crate) fn render(&self) -> String {
-        let mut yaml = String::from(
-            "admin: { address: { socket_address: { address: 127.0.0.1, port_value: 0 } } }\n\
-             static_resources:\n  listeners:\n",
-        );
+        format!(
+            "{ADMIN}static_resources:\n  listeners:\n{}{}",
+            self.listeners(),
+            self.clusters()
+        )
+    }
+
+    /// The YAML for listeners that are discovered: see [`Self::discover`].
+    pub(crate) fn render_discovering(&self, listeners: &Path) -> String {
+        format!(
+            "{ADMIN}node: {{ id: test, cluster: test }}\n\
+             dynamic_resources:\n  lds_config: {{ path_config_source: {{ path: {} }} }}\n\
+             static_resources:\n{}",
+            listeners.display(),
+            self.clusters()
+        )
+    }
+
+    /// Has Envoy find these listeners in the file `listeners`, in place of what it found before.
+    pub(crate) fn discover(&self, listeners: &Path) {
+        let mut yaml = String::from("resources:\n");
+        let text = self.listeners();
+        for line in text.lines() {
+            // Each item begins with its type.
+            match line.strip_prefix("  - ") {
+                Some(first) => {
+                    let _ = write!(
+                        yaml,
+                        "- \"@type\": type.googleapis.com/envoy.config.listener.v3.Listener\n  {first}\n"
+                    );
+                }
+                None => {
+                    yaml += line.strip_prefix("  ").unwrap_or(line);
+                    yaml.push('\n');
+                }
+            }
+        }
+        // Envoy looks for files that are moved into place.
+        let next = listeners.with_extension("next");
+        fs::write(&next, yaml).expect("a file");
+        fs::rename(next, listeners).expect("a rename");
+    }
+
+    fn listeners(&self) -> String {
+        let mut yaml = String::new();
         let metadata = if self.metadata.is_empty() {
             String::new()
         } else {
@@ -201,7 +246,11 @@ impl Bootstrap {
                 filters = indent(&filters.join("\n"), 10),
             );
         }
-        yaml.push_str("  clusters:\n");
+        yaml
+    }
+
+    fn clusters(&self) -> String {
+        let mut yaml = String::from("  clusters:\n");
         for cluster in ["upstream", "callouts"] {
             let _ = write!(
                 yaml,

@@ -41,6 +41,29 @@ const GUEST: &str = r#"(module
     (i32.const 0)))
 "#;
 
+/// A plugin that wants time to go: it says `proxy_done` in the tick after its end, and logs both.
+const FAREWELL: &str = r#"(module
+  (import "env" "proxy_set_tick_period_milliseconds" (func $set_tick (param i32) (result i32)))
+  (import "env" "proxy_done" (func $done (result i32)))
+  (import "env" "proxy_log" (func $log (param i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 16) "not yet")
+  (data (i32.const 32) "farewell")
+  (func (export "proxy_abi_version_0_2_1"))
+  (func (export "proxy_on_memory_allocate") (param i32) (result i32) (i32.const 4096))
+  (func (export "proxy_on_context_create") (param i32 i32))
+  (func (export "proxy_on_done") (param i32) (result i32)
+    (if (i32.ne (local.get 0) (i32.const 1)) (then (return (i32.const 1))))
+    (drop (call $log (i32.const 2) (i32.const 16) (i32.const 7)))
+    (drop (call $set_tick (i32.const 50)))
+    (i32.const 0))
+  (func (export "proxy_on_tick") (param i32)
+    (drop (call $done)))
+  (func (export "proxy_on_delete") (param i32)
+    (if (i32.eq (local.get 0) (i32.const 1))
+      (then (drop (call $log (i32.const 2) (i32.const 32) (i32.const 8)))))))
+"#;
+
 /// A directory of guests; they go when it is dropped.
 pub(crate) struct Guests {
     directory: TempDir,
@@ -80,6 +103,11 @@ impl Guests {
     pub(crate) fn hold(&self) -> PathBuf {
         let body = "(if (i32.eqz (local.get $end)) (then unreachable)) (return (i32.const 1))";
         self.assemble("hold", &GUEST.replace('%', body))
+    }
+
+    /// Wants time to go, and logs "not yet" and "farewell".
+    pub(crate) fn farewell(&self) -> PathBuf {
+        self.assemble("farewell", FAREWELL)
     }
 
     /// Says of no ABI version that it follows it.

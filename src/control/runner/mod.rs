@@ -397,6 +397,7 @@ impl Runner {
             drop(instance);
         }
         self.process.forget(self.number);
+        self.process.flush_metrics_soon();
     }
 
     fn restart(&self, worker: u32) {

@@ -140,6 +140,7 @@ impl Runner {
         if let Some(mut instance) = slot.instance.take() {
             // Nobody is left whom a failure could concern.
             let _ended = instance.delete_root();
+            self.process.flush_metrics_soon();
         }
         false
     }
