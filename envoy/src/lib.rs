@@ -14,6 +14,7 @@ mod config;
 mod guard;
 mod hooks;
 mod host;
+mod idle;
 mod log;
 mod lookup;
 mod metrics;

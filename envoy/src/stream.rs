@@ -21,6 +21,7 @@ use crate::callout;
 use crate::config::Config;
 use crate::guard::guard;
 use crate::host::{self, EnvoyStream};
+use crate::idle;
 use crate::route::Route;
 use crate::threads::{Mail, Mailbox, threads};
 
@@ -38,7 +39,7 @@ pub(crate) struct Stream {
     generation: Option<Arc<Generation>>,
     /// The machine has its plugins.
     begun: Cell<bool>,
-    machine: RefCell<chain::Stream>,
+    pub(crate) machine: RefCell<chain::Stream>,
     /// A hook panicked: the machine is not to be trusted any more.
     broken: Cell<bool>,
     /// `http_filter_stream_complete` has come.
@@ -56,24 +57,49 @@ impl Stream {
     pub(crate) unsafe fn open(filter: FilterEnvoyPtr, config: &Config) -> *const Self {
         // SAFETY: the caller's word; the machine is used in hooks of this stream alone, and not
         // after `complete`.
-        let (stream, worker) = unsafe {
+        let (host, worker) = unsafe {
             (
                 EnvoyStream::new(filter),
                 envoy_dynamic_module_callback_http_filter_get_worker_index(filter),
             )
         };
-        let machine = chain::Stream::new(worker, Box::new(Exchange::new(stream)));
-        Rc::into_raw(Rc::new(Self {
-            filter,
-            worker,
-            config: NonNull::from_ref(config),
-            generation: config.generation(),
-            begun: Cell::new(false),
-            machine: RefCell::new(machine),
-            broken: Cell::new(false),
-            completed: Cell::new(false),
-            mailbox: RefCell::new(None),
-        }))
+        let generation = config.generation();
+        let config = NonNull::from_ref(config);
+        Rc::into_raw(match idle::take(worker, host) {
+            Ok(mut stream) => {
+                if let Some(stream) = Rc::get_mut(&mut stream) {
+                    stream.filter = filter;
+                    stream.worker = worker;
+                    stream.config = config;
+                    stream.generation = generation;
+                    stream.begun = Cell::new(false);
+                    stream.completed = Cell::new(false);
+                }
+                stream
+            }
+            Err(host) => Rc::new(Self {
+                filter,
+                worker,
+                config,
+                generation,
+                begun: Cell::new(false),
+                machine: RefCell::new(chain::Stream::new(worker, Box::new(Exchange::new(host)))),
+                broken: Cell::new(false),
+                completed: Cell::new(false),
+                mailbox: RefCell::new(None),
+            }),
+        })
+    }
+
+    /// Lets go of what a stream uses that is through. False if it is not, or not to be trusted.
+    pub(crate) fn empty(&mut self) -> bool {
+        let is_over =
+            self.completed.get() && !self.broken.get() && self.mailbox.get_mut().is_none();
+        if is_over {
+            self.machine.get_mut().empty();
+            self.generation = None;
+        }
+        is_over
     }
 
     /// The stream behind Envoy's pointer, kept alive beyond what Envoy does meanwhile.
@@ -97,7 +123,7 @@ impl Stream {
     /// `pointer` came from [`Self::open`] and is not used again.
     pub(crate) unsafe fn destroy(pointer: FilterModulePtr) {
         // SAFETY: the count that `open` left with Envoy.
-        drop(unsafe { Rc::from_raw(pointer.cast::<Self>()) });
+        idle::put(unsafe { Rc::from_raw(pointer.cast::<Self>()) });
     }
 
     pub(crate) fn on_headers(self: &Rc<Self>, name: &str, direction: Direction, end: bool) -> u32 {

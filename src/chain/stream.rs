@@ -117,6 +117,30 @@ impl Stream {
         }
     }
 
+    /// Another stream in the place of one that is completed and emptied: what that had allocated
+    /// stays. The proxy's side of the exchange is renewed by whoever knows it. False, and as before,
+    /// if the exchange is gone.
+    #[must_use]
+    pub fn renew(&mut self, worker: u32) -> bool {
+        let Some(exchange) = &mut self.exchange else {
+            return false;
+        };
+        exchange.renew();
+        self.worker = worker;
+        self.flows = Both::default();
+        self.effects.clear();
+        self.resumes.clear();
+        self.asked.clear();
+        self.completed = false;
+        true
+    }
+
+    /// Lets go of the plugins of a stream that is completed: one that waits to be renewed must not
+    /// keep them.
+    pub fn empty(&mut self) {
+        self.stages.clear();
+    }
+
     /// The plugins that the stream meets; before its first event.
     pub fn meet(&mut self, filters: &[Arc<dyn Filter>]) {
         let stage = |filter: &Arc<dyn Filter>| Stage {
@@ -125,7 +149,8 @@ impl Stream {
             reach: Reach::Unreached,
             lanes: Both::default(),
         };
-        self.stages = filters.iter().map(stage).collect();
+        self.stages.clear();
+        self.stages.extend(filters.iter().map(stage));
     }
 
     /// Headers have arrived. Whether they go on; if not, body events follow all the same.
@@ -281,6 +306,9 @@ impl Stream {
         direction: Direction,
         window: Option<Window>,
     ) -> (Step, Option<Window>) {
+        if !self.wants(index, event) {
+            return (Step::Action(action::CONTINUE), window);
+        }
         let mut view = self.view(index, Some(event));
         *view.body_mut(direction) = window;
         let step = self.call_with(index, event, view);
@@ -289,8 +317,17 @@ impl Stream {
     }
 
     pub(super) fn call(&mut self, index: usize, event: &Event) -> Step {
+        if !self.wants(index, event) {
+            return Step::Action(action::CONTINUE);
+        }
         let view = self.view(index, Some(event));
         self.call_with(index, event, view)
+    }
+
+    /// Whether plugin `index` has a callback for `event`.
+    fn wants(&self, index: usize, event: &Event) -> bool {
+        let stage = self.stages.get(index);
+        stage.is_some_and(|stage| stage.filter.wants(event))
     }
 
     pub(super) fn call_with(&mut self, index: usize, event: &Event, view: View) -> Step {
@@ -299,7 +336,7 @@ impl Stream {
         let Some(stage) = self.stages.get(index) else {
             return Step::Action(action::CONTINUE);
         };
-        let Some(context) = stage.context.filter(|_| stage.filter.wants(event)) else {
+        let Some(context) = stage.context else {
             return Step::Action(action::CONTINUE);
         };
         let result = stage.filter.on_event(&context, event, &mut self.exchange);

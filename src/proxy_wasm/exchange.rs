@@ -298,6 +298,22 @@ impl<H> Exchange<H> {
 }
 
 impl<H: Host + ?Sized> Exchange<H> {
+    /// Makes it the exchange of another stream, but for the proxy's side. What it has allocated
+    /// stays.
+    pub fn renew(&mut self) {
+        self.view = View::default();
+        self.actions = Actions::default();
+        self.reply = None;
+        self.key = next_key();
+        self.plugin = 0;
+        self.carrier = Carrier::default();
+        self.calls.clear();
+        self.cancelled.clear();
+        self.waiting_calls.clear();
+        self.states.clear();
+        self.stale_route = false;
+    }
+
     /// The proxy's side.
     pub fn host(&self) -> &H {
         &self.host

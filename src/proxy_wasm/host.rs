@@ -9,6 +9,7 @@
 //! stream inside, so the chain asks for them when no guest and no borrow is in the way.
 
 use super::kinds::ValueKind;
+use std::any::Any;
 use std::borrow::Cow;
 
 use super::abi::Map;
@@ -151,10 +152,13 @@ pub trait FilterState {
     }
 }
 
-/// All that a stream can be asked.
-pub trait Host: Headers + Bodies + Attributes + Metadata + FilterState + Callouts + Send {}
+/// All that a stream can be asked. Whoever made one can find it again, since it is [`Any`].
+pub trait Host:
+    Any + Headers + Bodies + Attributes + Metadata + FilterState + Callouts + Send
+{
+}
 
-impl<T: Headers + Bodies + Attributes + Metadata + FilterState + Callouts + Send> Host for T {}
+impl<T: Any + Headers + Bodies + Attributes + Metadata + FilterState + Callouts + Send> Host for T {}
 
 /// Attributes that are text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

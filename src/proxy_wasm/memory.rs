@@ -124,15 +124,17 @@ pub(super) fn place(guest: &mut Guest<'_>, bytes: &[u8]) -> Hostcall<u32> {
 /// A block of the guest's own allocator.
 fn allocate(guest: &mut Guest<'_>, len: usize) -> Hostcall<u32> {
     let len = u32::try_from(len).map_err(|_| Status::InternalFailure)?;
-    let Some(allocator) = guest.data().allocator.clone() else {
+    let state = guest.data_mut();
+    // Taken out rather than copied: a copy counts references that all workers share.
+    let Some(allocator) = state.allocator.take() else {
         return Err(Status::InternalFailure.into());
     };
-    let state = guest.data_mut();
     let before = (state.mode, state.current, state.effective);
     (state.mode, state.current, state.effective) = (Mode::Allocating, 0, 0);
     let result = allocator.call(&mut *guest, len);
     let state = guest.data_mut();
     (state.mode, state.current, state.effective) = before;
+    state.allocator = Some(allocator);
     match result {
         Ok(0) => Err(Status::InvalidMemoryAccess.into()),
         Ok(ptr) => Ok(ptr),

@@ -18,6 +18,7 @@ mod grpc;
 mod guest;
 mod host;
 mod hostcalls;
+mod ids;
 mod instance;
 mod kinds;
 mod limits;

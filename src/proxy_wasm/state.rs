@@ -1,6 +1,5 @@
 //! What the host keeps for one instance, in its store.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use wasmtime::{Memory, TypedFunc};
@@ -10,6 +9,7 @@ use super::calls::Calls;
 use super::exchange::{Actions, Exchange};
 use super::foreign::Foreign;
 use super::hostcalls::metric::Ids;
+use super::ids::ById;
 use super::limits::Limits;
 use super::metrics::PluginMetrics;
 use super::queue::{Notice, SharedQueues};
@@ -134,7 +134,7 @@ pub(super) struct State {
     /// The root context; 0 before there is one.
     pub(super) root: u32,
     /// Stream contexts that live, and the keys of their exchanges.
-    pub(super) streams: HashMap<u32, u64>,
+    pub(super) streams: ById<u64>,
     /// The context of the running callback.
     pub(super) current: u32,
     /// The context that hostcalls act on: `current` unless the guest chose another.
@@ -181,7 +181,7 @@ impl State {
             configuring: false,
             finishing: false,
             root: 0,
-            streams: HashMap::new(),
+            streams: ById::default(),
             current: 0,
             effective: 0,
             lent: 0,

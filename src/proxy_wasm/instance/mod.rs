@@ -46,33 +46,39 @@ pub struct Caps {
 
 /// A started and configured plugin.
 pub struct Instance {
-    engine: Arc<Engine>,
-    store: Store<State>,
+    vm: Vm,
     exports: Exports,
-    call_deadline: Deadline,
     root: u32,
     next_context: u32,
+}
+
+/// What calls run in. Apart from the exports, so that a call borrows its function: a copy of one
+/// counts references that all workers share.
+struct Vm {
+    engine: Arc<Engine>,
+    store: Store<State>,
+    call_deadline: Deadline,
 }
 
 impl Instance {
     /// Its number, which no other instance of the process has.
     pub fn number(&self) -> u64 {
-        self.store.data().address.instance
+        self.vm.store.data().address.instance
     }
 
     /// The keys of the streams that have a context in it.
     pub fn streams(&self) -> impl Iterator<Item = u64> {
-        self.store.data().streams.values().copied()
+        self.vm.store.data().streams.values().copied()
     }
 
     /// Bytes of its linear memory.
     pub fn memory(&self) -> u64 {
-        u64::try_from(self.store.data().limiter.memory()).unwrap_or(u64::MAX)
+        u64::try_from(self.vm.store.data().limiter.memory()).unwrap_or(u64::MAX)
     }
 
     /// What the calls so far left to be done elsewhere, if anything.
     pub fn take_outbox(&mut self) -> Option<Outbox> {
-        let outbox = &mut self.store.data_mut().outbox;
+        let outbox = &mut self.vm.store.data_mut().outbox;
         (!outbox.is_empty()).then(|| std::mem::take(outbox))
     }
 
@@ -83,13 +89,15 @@ impl Instance {
             self.next_context = self.next_context.wrapping_add(1);
             let taken = id == VM_CONTEXT
                 || (id == self.root && self.root != VM_CONTEXT)
-                || self.store.data().streams.contains_key(&id);
+                || self.vm.store.data().streams.contains_key(&id);
             if !taken {
                 return id;
             }
         }
     }
+}
 
+impl Vm {
     /// Runs `work` in the context `current`, with `exchange`, the stream of the context `of`, in
     /// the store, and with the call deadline.
     fn lend<T>(
@@ -116,7 +124,7 @@ impl Instance {
 impl fmt::Debug for Instance {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Instance")
-            .field("plugin", &self.store.data().plugin)
+            .field("plugin", &self.vm.store.data().plugin)
             .finish_non_exhaustive()
     }
 }

@@ -5,7 +5,7 @@
 
 use super::answers::{Callback, GrpcCallback, Step, http_steps, stream_steps, unary_steps};
 use super::failure::Failure;
-use super::{Instance, call};
+use super::{Instance, Vm, call};
 use crate::proxy_wasm::call::{CallEvent, Callouts};
 use crate::proxy_wasm::calls::{self, TokenKind};
 use crate::proxy_wasm::exchange::Exchange;
@@ -31,7 +31,7 @@ impl Instance {
         );
         let mut is_over = false;
         for step in self.steps_of(token, event) {
-            let state = self.store.data_mut();
+            let state = self.vm.store.data_mut();
             // The callback before may have given the call up.
             if state.calls.get(token).is_none() {
                 break;
@@ -45,7 +45,7 @@ impl Instance {
             }
             state.answer = step.answer;
             let result = self.tell_of_call(token, step.callback, context, exchange, host);
-            let state = self.store.data_mut();
+            let state = self.vm.store.data_mut();
             state.answer = None;
             state.status.message.clear();
             result?;
@@ -75,13 +75,14 @@ impl Instance {
         let root = self.root;
         match callback {
             Callback::HttpResponse([headers, body, trailers]) => {
-                let Some(function) = self.exports.http_call_response.clone() else {
+                let Some(function) = &self.exports.http_call_response else {
                     return Ok(());
                 };
                 let parameters = (root, token, headers, body, trailers);
-                self.lend_root(context, exchange, host, |store| {
-                    call(store, &function, parameters, "proxy_on_http_call_response")
-                })
+                self.vm
+                    .lend_root(self.root, context, exchange, host, |store| {
+                        call(store, function, parameters, "proxy_on_http_call_response")
+                    })
             }
             Callback::Grpc(callback, value) => {
                 let (function, name) = match callback {
@@ -96,20 +97,21 @@ impl Instance {
                     ),
                     GrpcCallback::Close => (&self.exports.grpc_close, "proxy_on_grpc_close"),
                 };
-                let Some(function) = function.clone() else {
+                let Some(function) = function else {
                     return Ok(());
                 };
                 let parameters = (root, token, value);
-                self.lend_root(context, exchange, host, |store| {
-                    call(store, &function, parameters, name)
-                })
+                self.vm
+                    .lend_root(self.root, context, exchange, host, |store| {
+                        call(store, function, parameters, name)
+                    })
             }
         }
     }
 
     /// The callbacks that an event of a call comes to.
     fn steps_of(&mut self, token: u32, event: CallEvent) -> Vec<Step> {
-        let calls = &mut self.store.data_mut().calls;
+        let calls = &mut self.vm.store.data_mut().calls;
         let bytes = match &event {
             CallEvent::Data { bytes, .. } => bytes.len(),
             _ => 0,
@@ -132,35 +134,37 @@ impl Instance {
 
     /// The tick of the root context.
     pub fn on_tick(&mut self, host: &mut RootHost) -> Result<(), Failure> {
-        let Some(tick) = self.exports.tick.clone() else {
+        let Some(tick) = &self.exports.tick else {
             return Ok(());
         };
         let root = self.root;
-        self.lend_root(0, &mut None, host, |store| {
-            call(store, &tick, root, "proxy_on_tick")
+        self.vm.lend_root(self.root, 0, &mut None, host, |store| {
+            call(store, tick, root, "proxy_on_tick")
         })
     }
 
     /// A queue has a new item.
     pub fn on_queue_ready(&mut self, token: u32, host: &mut RootHost) -> Result<(), Failure> {
-        let Some(ready) = self.exports.queue_ready.clone() else {
+        let Some(ready) = &self.exports.queue_ready else {
             return Ok(());
         };
         let parameters = (self.root, token);
-        self.lend_root(0, &mut None, host, |store| {
-            call(store, &ready, parameters, "proxy_on_queue_ready")
+        self.vm.lend_root(self.root, 0, &mut None, host, |store| {
+            call(store, ready, parameters, "proxy_on_queue_ready")
         })
     }
 
     /// The plugin is about to go. Whether its guest is done; else it says `proxy_done` later.
     pub fn shut_down(&mut self) -> Result<bool, Failure> {
         let root = self.root;
-        if let Some(done) = self.exports.done.clone() {
-            let is_done = self.lend_root(0, &mut None, &mut None, |store| {
-                call(store, &done, root, "proxy_on_done")
-            })?;
+        if let Some(done) = &self.exports.done {
+            let is_done = self
+                .vm
+                .lend_root(self.root, 0, &mut None, &mut None, |store| {
+                    call(store, done, root, "proxy_on_done")
+                })?;
             if is_done == 0 {
-                self.store.data_mut().finishing = true;
+                self.vm.store.data_mut().finishing = true;
                 return Ok(false);
             }
         }
@@ -170,29 +174,34 @@ impl Instance {
 
     /// Whether the guest has yet to say `proxy_done`.
     pub fn is_finishing(&self) -> bool {
-        self.store.data().finishing
+        self.vm.store.data().finishing
     }
 
     /// The plugin goes.
     pub fn delete_root(&mut self) -> Result<(), Failure> {
         let root = self.root;
-        match self.exports.delete.clone() {
-            Some(delete) => self.lend_root(0, &mut None, &mut None, |store| {
-                call(store, &delete, root, "proxy_on_delete")
-            }),
+        match &self.exports.delete {
+            Some(delete) => self
+                .vm
+                .lend_root(self.root, 0, &mut None, &mut None, |store| {
+                    call(store, delete, root, "proxy_on_delete")
+                }),
             None => Ok(()),
         }
     }
+}
 
+impl Vm {
     fn lend_root<T>(
         &mut self,
+        root: u32,
         of: u32,
         exchange: &mut Option<Box<Exchange>>,
         host: &mut RootHost,
         work: impl FnOnce(&mut wasmtime::Store<super::State>) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
         self.store.data_mut().callouts = host.take();
-        let result = self.lend(self.root, of, exchange, work);
+        let result = self.lend(root, of, exchange, work);
         *host = self.store.data_mut().callouts.take();
         result
     }

@@ -6,7 +6,7 @@ use thiserror::Error;
 use wasmtime::Store;
 
 use super::failure::Failure;
-use super::{Caps, Instance, VM_CONTEXT, call, set_deadline, size};
+use super::{Caps, Instance, VM_CONTEXT, Vm, call, set_deadline, size};
 use crate::proxy_wasm::exports::{Exports, WrongExport, export};
 use crate::proxy_wasm::guest::Guest;
 use crate::proxy_wasm::state::{Address, Mode, Plugin, State};
@@ -79,10 +79,12 @@ impl Instance {
         store.data_mut().mode = Mode::Running;
 
         let mut started = Self {
-            engine: Arc::clone(engine),
-            store,
+            vm: Vm {
+                engine: Arc::clone(engine),
+                store,
+                call_deadline: engine.deadline(caps.call_deadline),
+            },
             exports,
-            call_deadline: engine.deadline(caps.call_deadline),
             root: VM_CONTEXT,
             next_context: 1,
         };
@@ -91,37 +93,37 @@ impl Instance {
     }
 
     fn configure(&mut self, deadline: Deadline) -> Result<(), StartError> {
-        let plugin = Arc::clone(&self.store.data().plugin);
         let root = self.new_context();
         self.root = root;
-        let state = self.store.data_mut();
+        let store = &mut self.vm.store;
+        let plugin = Arc::clone(&store.data().plugin);
+        let state = store.data_mut();
         state.root = root;
         state.current = root;
         state.effective = root;
         state.configuring = true;
-        set_deadline(&mut self.store, deadline);
+        set_deadline(store, deadline);
         if let Some(create) = &self.exports.context_create {
             let ids = (root, VM_CONTEXT);
-            call(&mut self.store, create, ids, "proxy_on_context_create")
-                .map_err(StartError::Failed)?;
+            call(store, create, ids, "proxy_on_context_create").map_err(StartError::Failed)?;
         }
-        self.store.data_mut().configuring = false;
+        store.data_mut().configuring = false;
         if let Some(vm_start) = &self.exports.vm_start {
-            self.store.data_mut().effective = root;
+            store.data_mut().effective = root;
             let parameters = (root, size(plugin.vm_config.len()));
-            let started = call(&mut self.store, vm_start, parameters, "proxy_on_vm_start");
+            let started = call(store, vm_start, parameters, "proxy_on_vm_start");
             if started.map_err(StartError::Failed)? == 0 {
                 return Err(StartError::VmStart);
             }
         }
-        set_deadline(&mut self.store, deadline);
+        set_deadline(store, deadline);
         if let Some(configure) = &self.exports.configure {
-            let state = self.store.data_mut();
+            let state = store.data_mut();
             state.effective = root;
             state.configuring = true;
             let parameters = (root, size(plugin.config.len()));
-            let configured = call(&mut self.store, configure, parameters, "proxy_on_configure");
-            self.store.data_mut().configuring = false;
+            let configured = call(store, configure, parameters, "proxy_on_configure");
+            store.data_mut().configuring = false;
             if configured.map_err(StartError::Failed)? == 0 {
                 return Err(StartError::Configure);
             }

@@ -41,11 +41,11 @@ impl Instance {
     pub fn create_stream(&mut self, exchange: &mut Option<Box<Exchange>>) -> Result<u32, Failure> {
         let id = self.new_context();
         let key = exchange.as_ref().map_or(0, |exchange| exchange.key);
-        self.store.data_mut().streams.insert(id, key);
-        if let Some(create) = self.exports.context_create.clone() {
+        self.vm.store.data_mut().streams.insert(id, key);
+        if let Some(create) = &self.exports.context_create {
             let ids = (id, self.root);
-            self.lend(id, id, exchange, |store| {
-                call(store, &create, ids, "proxy_on_context_create")
+            self.vm.lend(id, id, exchange, |store| {
+                call(store, create, ids, "proxy_on_context_create")
             })?;
         }
         Ok(id)
@@ -74,17 +74,15 @@ impl Instance {
                 match callback {
                     None => Ok(CONTINUE),
                     Some(HeadersCallback::WithEnd(callback)) => {
-                        let callback = callback.clone();
                         let parameters = (id, size(count), u32::from(end));
-                        self.lend(id, id, exchange, |store| {
-                            call(store, &callback, parameters, name)
+                        self.vm.lend(id, id, exchange, |store| {
+                            call(store, callback, parameters, name)
                         })
                     }
                     Some(HeadersCallback::WithoutEnd(callback)) => {
-                        let callback = callback.clone();
                         let parameters = (id, size(count));
-                        self.lend(id, id, exchange, |store| {
-                            call(store, &callback, parameters, name)
+                        self.vm.lend(id, id, exchange, |store| {
+                            call(store, callback, parameters, name)
                         })
                     }
                 }
@@ -98,12 +96,12 @@ impl Instance {
                     Request => (&self.exports.request_body, "proxy_on_request_body"),
                     Response => (&self.exports.response_body, "proxy_on_response_body"),
                 };
-                let Some(callback) = callback.clone() else {
+                let Some(callback) = callback else {
                     return Ok(CONTINUE);
                 };
                 let parameters = (id, size(len), u32::from(end));
-                self.lend(id, id, exchange, |store| {
-                    call(store, &callback, parameters, name)
+                self.vm.lend(id, id, exchange, |store| {
+                    call(store, callback, parameters, name)
                 })
             }
             Event::Trailers { direction, count } => {
@@ -114,12 +112,12 @@ impl Instance {
                         "proxy_on_response_trailers",
                     ),
                 };
-                let Some(callback) = callback.clone() else {
+                let Some(callback) = callback else {
                     return Ok(CONTINUE);
                 };
                 let parameters = (id, size(count));
-                self.lend(id, id, exchange, |store| {
-                    call(store, &callback, parameters, name)
+                self.vm.lend(id, id, exchange, |store| {
+                    call(store, callback, parameters, name)
                 })
             }
         }
@@ -131,9 +129,9 @@ impl Instance {
         id: u32,
         exchange: &mut Option<Box<Exchange>>,
     ) -> Result<(), Failure> {
-        match self.exports.log.clone() {
-            Some(log) => self.lend(id, id, exchange, |store| {
-                call(store, &log, id, "proxy_on_log")
+        match &self.exports.log {
+            Some(log) => self.vm.lend(id, id, exchange, |store| {
+                call(store, log, id, "proxy_on_log")
             }),
             None => Ok(()),
         }
@@ -145,18 +143,18 @@ impl Instance {
         id: u32,
         exchange: &mut Option<Box<Exchange>>,
     ) -> Result<(), Failure> {
-        if let Some(done) = self.exports.done.clone() {
+        if let Some(done) = &self.exports.done {
             // A stream cannot put off its end: what it returns does not matter.
-            self.lend(id, id, exchange, |store| {
-                call(store, &done, id, "proxy_on_done")
+            self.vm.lend(id, id, exchange, |store| {
+                call(store, done, id, "proxy_on_done")
             })?;
         }
-        if let Some(delete) = self.exports.delete.clone() {
-            self.lend(id, id, exchange, |store| {
-                call(store, &delete, id, "proxy_on_delete")
+        if let Some(delete) = &self.exports.delete {
+            self.vm.lend(id, id, exchange, |store| {
+                call(store, delete, id, "proxy_on_delete")
             })?;
         }
-        self.store.data_mut().streams.remove(&id);
+        self.vm.store.data_mut().streams.remove(&id);
         Ok(())
     }
 }

@@ -79,6 +79,11 @@ impl Declared {
 pub struct States(Vec<(Box<[u8]>, Prototype)>);
 
 impl States {
+    /// Forgets them all.
+    pub(in crate::proxy_wasm) fn clear(&mut self) {
+        self.0.clear();
+    }
+
     fn get(&self, name: &[u8]) -> Option<Prototype> {
         let found = self.0.iter().find(|(known, _)| **known == *name);
         found.map(|(_, prototype)| *prototype)

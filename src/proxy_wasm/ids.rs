@@ -1,0 +1,32 @@
+//! Maps by context id, on the path of every call.
+//!
+//! The host counts the ids itself, so no guest can choose them to make them collide, and the
+//! standard map's guard against that would cost more than the rest of the lookup.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
+/// Values by context id.
+pub(super) type ById<V> = HashMap<u32, V, BuildHasherDefault<IdHasher>>;
+
+/// Spreads consecutive numbers over all bits.
+#[derive(Debug, Default)]
+pub(super) struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u32((*byte).into()));
+    }
+
+    fn write_u32(&mut self, id: u32) {
+        /// 2^64 by the golden ratio: neighbours end up far apart.
+        const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+        self.0 = (self.0 ^ u64::from(id))
+            .wrapping_mul(SPREAD)
+            .rotate_left(32);
+    }
+}
