@@ -1,5 +1,6 @@
 //! wasmtime's engine with our settings.
 
+use std::fs;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -10,6 +11,18 @@ use super::deadline::{Clock, Deadline, Start, Ticker};
 /// Stack of a guest call. wasmtime's default, and well below the stack of an Envoy worker
 /// (8 MiB with the usual limits), which the call shares.
 const GUEST_STACK: usize = 512 * 1024;
+
+/// Address space below which guests' memories are not laid out for speed: one takes 4 GiB then, so
+/// that its code need not compare addresses with its size. That is nothing of 128 TiB, but the end
+/// under a limit like `ulimit -v`.
+const AMPLE_ADDRESS_SPACE: u64 = 1 << 40;
+
+/// Address space of a guest's memory where that is scarce. Beyond it a memory moves as it grows.
+const SCARCE_RESERVATION: u64 = 4 << 20;
+
+/// What follows a memory that its code compares addresses with: small offsets need no comparison of
+/// their own.
+const SCARCE_GUARD: u64 = 64 << 10;
 
 /// The process's WebAssembly engine.
 #[derive(Debug)]
@@ -28,6 +41,12 @@ impl Engine {
     pub fn new() -> Result<Self, CompileError> {
         let mut config = Config::new();
         config.epoch_interruption(true).max_wasm_stack(GUEST_STACK);
+        if address_space() < AMPLE_ADDRESS_SPACE {
+            config
+                .memory_reservation(SCARCE_RESERVATION)
+                .memory_reservation_for_growth(SCARCE_RESERVATION)
+                .memory_guard_size(SCARCE_GUARD);
+        }
         let inner = wasmtime::Engine::new(&config).map_err(|e| CompileError(format!("{e:#}")))?;
         let ticker = Ticker::start(inner.clone()).map_err(|e| CompileError(e.to_string()))?;
         Ok(Self { inner, ticker })
@@ -65,5 +84,36 @@ impl Engine {
     #[inline]
     pub fn touch(&self) {
         self.ticker.touch();
+    }
+}
+
+/// Bytes of address space that the process may have.
+fn address_space() -> u64 {
+    let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    address_space_in(&limits).unwrap_or(u64::MAX)
+}
+
+/// The soft limit in the kernel's table of limits; none for `unlimited`.
+fn address_space_in(limits: &str) -> Option<u64> {
+    let line = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max address space"));
+    line?.split_whitespace().next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernel_says_how_much_address_space_there_is() {
+        let table = |soft: &str| {
+            format!(
+                "Max processes   1 2 processes\nMax address space   {soft}   unlimited   bytes\n"
+            )
+        };
+        assert_eq!(address_space_in(&table("8589934592")), Some(8 << 30));
+        assert_eq!(address_space_in(&table("unlimited")), None);
+        assert_eq!(address_space_in(""), None);
     }
 }
