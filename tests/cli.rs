@@ -438,6 +438,52 @@ fn validate_does_not_pass_what_it_did_not_see() {
 }
 
 #[test]
+fn compile_fills_a_cache_once() {
+    let guest =
+        r#"(module (memory (export "memory") 1) (func (export "proxy_abi_version_0_2_1")))"#;
+    let dir = Dir::new().with("a.wasm", guest).with("b.wasm", "no module");
+    // Text is no module yet.
+    let module = wat::parse_str(guest).expect("a module");
+    fs::write(dir.0.path().join("a.wasm"), module).expect("a file");
+    let args = [
+        "compile",
+        "--output",
+        "json",
+        "--cache-dir",
+        "cache",
+        "a.wasm",
+    ];
+    let states = ["compiled", "present"];
+    for state in states {
+        let run = dir.run(&args);
+        run.exits(0);
+        let result: serde_json::Value = serde_json::from_str(&run.stdout()).expect("JSON");
+        assert_eq!(result["modules"][0]["state"], state);
+    }
+    let run = dir.run(&[
+        "compile",
+        "--cache-dir",
+        "cache",
+        "b.wasm",
+        "none.wasm",
+        "a.wasm",
+    ]);
+    run.exits(1);
+    let text = run.stdout();
+    let lines: Vec<_> = text.lines().collect();
+    assert_eq!(lines[0], "b.wasm: error: not a WebAssembly module");
+    assert!(
+        lines[1].starts_with("none.wasm: error: cannot be read: "),
+        "{text}"
+    );
+    assert!(
+        lines[2].starts_with("a.wasm: there already, sha256:"),
+        "{text}"
+    );
+    dir.run(&["compile", "a.wasm"]).exits(2);
+}
+
+#[test]
 fn wrong_usage_exits_with_2() {
     let dir = Dir::new();
     dir.run(&[]).exits(2);

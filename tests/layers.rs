@@ -1,7 +1,8 @@
 //! The parts of the host import each other in one direction only.
 //!
 //! Every directory of `src/` is a layer. The table says what each may import; the rest of this
-//! file reads the sources and compares. Unsafe code has no place in `src/` at all.
+//! file reads the sources and compares. Unsafe code has no place in `src/` but where wasmtime asks
+//! for it.
 #![allow(clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeSet;
@@ -32,7 +33,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
 ];
 
 /// Files of `src/` that may hold unsafe code.
-const UNSAFE: &[&str] = &[];
+const UNSAFE: &[&str] = &["cache/directory.rs"];
 
 #[test]
 fn layers_import_downwards_only() {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use wasmtime::Module;
 
+use super::directory::{CodeDirectory, EntryError};
 use crate::vm::{CompileError, Engine};
 
 /// The SHA-256 digest of a module. Compiled code depends on nothing else here: there is one engine
@@ -35,6 +36,8 @@ pub struct Compiled {
 pub enum Origin {
     /// It was compiled now, which took this long.
     Compiled(Duration),
+    /// It was mapped from disk, which took this long.
+    Disk(Duration),
     /// Somebody has it already.
     Memory,
 }
@@ -46,6 +49,19 @@ impl Modules {
         engine: &Engine,
         key: Key,
         bytes: &[u8],
+    ) -> Result<(Arc<Compiled>, Origin), CompileError> {
+        self.get_kept(engine, None, key, bytes, &|_| ())
+    }
+
+    /// The same, but code is looked for in `directory` before it is compiled, and kept there
+    /// afterwards. `tell` hears what is wrong with that, which is no reason to fail.
+    pub fn get_kept(
+        &self,
+        engine: &Engine,
+        directory: Option<&CodeDirectory>,
+        key: Key,
+        bytes: &[u8],
+        tell: &dyn Fn(EntryError),
     ) -> Result<(Arc<Compiled>, Origin), CompileError> {
         let slot = {
             let mut slots = self.slots.lock();
@@ -65,12 +81,48 @@ impl Modules {
             return Ok((compiled, Origin::Memory));
         }
         let begin = Instant::now();
+        let found = directory.map_or(Ok(None), |directory| directory.load(engine, key));
+        let found = found.unwrap_or_else(|error| {
+            tell(error);
+            None
+        });
+        let is_found = found.is_some();
         let compiled = Arc::new(Compiled {
-            module: engine.compile(bytes)?,
+            module: match found {
+                Some(module) => module,
+                None => compile(engine, directory, key, bytes, tell)?,
+            },
         });
         *module = Arc::downgrade(&compiled);
-        Ok((compiled, Origin::Compiled(begin.elapsed())))
+        let took = begin.elapsed();
+        let origin = if is_found {
+            Origin::Disk(took)
+        } else {
+            Origin::Compiled(took)
+        };
+        Ok((compiled, origin))
     }
+}
+
+/// Compiles `bytes`, and keeps the result in `directory`. What is mapped from there takes the place
+/// of what was made in memory: processes share it, and the kernel may drop what nobody runs.
+fn compile(
+    engine: &Engine,
+    directory: Option<&CodeDirectory>,
+    key: Key,
+    bytes: &[u8],
+    tell: &dyn Fn(EntryError),
+) -> Result<Module, CompileError> {
+    let module = engine.compile(bytes)?;
+    let stored = directory.map(|directory| directory.store(engine, key, &module));
+    Ok(match stored {
+        Some(Ok(mapped)) => mapped,
+        Some(Err(error)) => {
+            tell(error);
+            module
+        }
+        None => module,
+    })
 }
 
 #[cfg(test)]

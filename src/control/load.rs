@@ -1,6 +1,8 @@
 //! From a resource to something that can be started: fetch, verify, compile, link.
 
 use std::env;
+use std::fmt::Display;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -8,7 +10,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::Process;
-use crate::cache::{self, Compiled};
+use crate::cache::{self, CodeDirectory, Compiled};
 use crate::plugin::{EnvValue, FetchSettings, ModuleUrl, PluginSpec};
 use crate::proxy_wasm::{
     Address, Capabilities, Caps, Guest, Instance, Limits, LinkError, Plugin, StartError,
@@ -118,7 +120,7 @@ pub(super) fn load(
     let module = process
         .verifier
         .verify(fetched, &surroundings, keys.as_ref())?;
-    let compiled = compile(process, &module, stats)?;
+    let compiled = compile(process, fetch, &module, stats)?;
     let capabilities = match &spec.capabilities {
         Some(names) => Capabilities::only(names.iter().cloned()),
         None => Capabilities::ALL,
@@ -145,31 +147,51 @@ pub(super) fn load(
     })
 }
 
-/// The compiled form of a module: of a verified one, and of no other.
+/// The compiled form of a module, from wherever it is: of a verified one, and of no other.
 fn compile(
     process: &Process,
+    fetch: &FetchSettings,
     module: &Verified,
     stats: &PluginStats,
 ) -> Result<Arc<Compiled>, LoadError> {
+    let warn = |problem: &dyn Display| {
+        let line = format!("cacheDir: compiled code: {problem}");
+        process.log.write(Level::Warn, line.as_bytes());
+    };
+    let cache = fetch.cache_dir.as_ref().map(Path::new);
+    let directory = match cache.map(CodeDirectory::open).transpose() {
+        Ok(directory) => directory,
+        Err(error) => {
+            warn(&error);
+            None
+        }
+    };
     let (digest, bytes) = (module.digest(), module.bytes());
-    let (compiled, origin) = process
-        .modules
-        .get(&process.engine, digest.bytes(), bytes)?;
+    let (compiled, origin) = process.modules.get_kept(
+        &process.engine,
+        directory.as_ref(),
+        digest.bytes(),
+        bytes,
+        &|error| warn(&format_args!("{digest}: {error}; compiling it anew")),
+    )?;
     match origin {
         cache::Origin::Compiled(_) => &stats.cache_misses,
-        cache::Origin::Memory => &stats.cache_hits,
+        cache::Origin::Memory | cache::Origin::Disk(_) => &stats.cache_hits,
     }
     .fetch_add(1, Ordering::Relaxed);
-    if let cache::Origin::Compiled(took) = origin {
-        let milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        stats.record_compilation(milliseconds);
-        let line = format!(
-            "compiled {digest} ({} bytes) in {} ms",
-            bytes.len(),
-            took.as_millis()
-        );
-        process.log.write(Level::Info, line.as_bytes());
-    }
+    let what = match origin {
+        cache::Origin::Memory => return Ok(compiled),
+        cache::Origin::Compiled(took) => {
+            let milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+            stats.record_compilation(milliseconds);
+            format!("compiled {digest} in {milliseconds} ms")
+        }
+        cache::Origin::Disk(took) => {
+            format!("mapped compiled {digest} in {} ms", took.as_millis())
+        }
+    };
+    let line = format!("{what} ({} bytes)", bytes.len());
+    process.log.write(Level::Info, line.as_bytes());
     Ok(compiled)
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Exit status: 0 for success, 1 where a problem was found, 2 for wrong usage.
 
+mod compile;
 mod config;
 mod explain;
 mod fetching;
@@ -28,6 +29,7 @@ struct Args {
 enum Command {
     Validate(validate::Args),
     Explain(explain::Args),
+    Compile(compile::Args),
     Config(config::Args),
     Pull(pull::Args),
     Inspect(inspect::Args),
@@ -59,6 +61,7 @@ fn main() -> ExitCode {
     let result = match args.command {
         Command::Validate(args) => validate::run(&args, &mut out),
         Command::Explain(args) => explain::run(&args, &mut out),
+        Command::Compile(args) => compile::run(&args, &mut out),
         Command::Config(args) => config::run(&args, &mut out),
         Command::Pull(args) => pull::run(&args, &mut out),
         Command::Inspect(args) => inspect::run(&args, &mut out),

@@ -58,7 +58,7 @@ impl Instance {
 
     /// Ends a call whose answer is of no use, but goes on.
     fn give_up(&mut self, token: u32, exchange: &mut Option<Box<Exchange>>) {
-        let state = self.store.data_mut();
+        let state = self.vm.store.data_mut();
         state.exchange = exchange.take();
         calls::cancel(state, token);
         *exchange = state.exchange.take();
