@@ -20,7 +20,7 @@ DOC := --no-deps --document-private-items
 DOC_FLAGS := -D warnings -A rustdoc::private_intra_doc_links
 
 .DEFAULT_GOAL := help
-.PHONY: help build dev demo run test-build test test-guests check e2e lint doc bench plugins envoy ci clean
+.PHONY: help build dev demo run test-build test test-guests check e2e lint doc bench bench-keep plugins envoy ci clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -69,8 +69,18 @@ doc: ## API documentation; warnings are errors
 	RUSTDOCFLAGS="$(DOC_FLAGS)" $(CARGO) doc -p wasmplugin-host --lib $(DOC) $(LOCKED)
 	RUSTDOCFLAGS="$(DOC_FLAGS)" $(CARGO) doc -p wasmplugin-envoy $(DOC) $(LOCKED)
 
-bench: ## Micro-benchmarks (benches/)
-	$(CARGO) bench --bench '*' $(LOCKED)
+bench: ## The performance report: side by side with Envoy's own Wasm filter, then each layer (QUICK=1)
+	$(CARGO) build --workspace --release $(LOCKED)
+	$(CARGO) test --test allocations $(LOCKED)
+	envoy=$$(envoy/fetch.sh $(ENVOY_VERSION)) && \
+	    $(TARGET)/release/side-by-side --envoy "$$envoy" --modules $(TARGET)/release \
+	    --out $(TARGET)/bench $(if $(QUICK),--quick)
+	$(CARGO) bench --bench host $(LOCKED) -- $(if $(QUICK),--quick)
+
+bench-keep: ## Keep the last report in benches/results, and put its tables into the README
+	cp $(TARGET)/bench/report.json benches/results/run.json
+	$(TARGET)/release/side-by-side --summarize benches/results/run.json \
+	    --readme README.md --out benches/results
 
 plugins: ## Rebuild the example and fixture guests from source
 	examples/build.sh

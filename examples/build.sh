@@ -11,6 +11,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 examples=(examples/api-key examples/role-check examples/rewrite-body examples/request-stats)
 hello=tests/guests/hello
+bench=benches/guest
 target_dir=$PWD/target/guests
 
 # What Rust's WebAssembly targets use beyond the first version, and any host has.
@@ -65,7 +66,7 @@ fi
 # No path of this machine gets into a module. The registry's exists once crates are fetched.
 sources=$(rustc --print sysroot)/lib/rustlib/src/
 flags+=("--remap-path-prefix=$PWD=" "--remap-path-prefix=$sources=")
-for crate in "${examples[@]}" "$hello"; do
+for crate in "${examples[@]}" "$hello" "$bench"; do
     cargo fetch --quiet --locked --manifest-path "$crate/Cargo.toml"
 done
 for registry in "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*; do
@@ -94,7 +95,8 @@ for crate in "${examples[@]}"; do
 done
 build "$hello" wasm32-unknown-unknown tests/guests/wasm/hello-unknown.wasm
 build "$hello" wasm32-wasip1 tests/guests/wasm/hello-wasip1.wasm
+build "$bench" wasm32-wasip1 benches/wasm/guest.wasm
 tests/guests/build.sh
-for directory in examples/wasm tests/guests/wasm; do
+for directory in examples/wasm tests/guests/wasm benches/wasm; do
     (cd "$directory" && sha256sum -- *.wasm >SHA256SUMS)
 done

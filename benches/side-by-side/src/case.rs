@@ -1,0 +1,165 @@
+//! What a plugin adds to a request: processor time, latency, requests a second.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use crate::bootstrap::{Setup, Side};
+use crate::envoy::Envoy;
+use crate::guest;
+use crate::load::{Load, Request};
+use crate::options::Options;
+use crate::stats::Series;
+
+/// Connections that requests come over.
+pub(crate) const CONNECTIONS: usize = 32;
+
+/// Work of a plugin, or of several in a row.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Case {
+    pub(crate) name: &'static str,
+    pub(crate) title: &'static str,
+    work: &'static str,
+    plugins: usize,
+    body: usize,
+    calls: bool,
+}
+
+impl Case {
+    const fn new(name: &'static str, title: &'static str, work: &'static str) -> Self {
+        Self {
+            name,
+            title,
+            work,
+            plugins: 1,
+            body: 0,
+            calls: false,
+        }
+    }
+}
+
+/// All cases, in the report's order.
+pub(crate) const ALL: [Case; 6] = [
+    Case::new("nothing", "do nothing", "nothing"),
+    Case::new("headers", "3 header gets, 4 sets", "headers"),
+    Case {
+        plugins: 5,
+        ..Case::new("chain", "five of these in a row", "headers")
+    },
+    Case {
+        body: 10 << 10,
+        ..Case::new("read", "read a 10 KB body", "read")
+    },
+    Case {
+        body: 10 << 10,
+        ..Case::new("rewrite", "rewrite a 10 KB body", "rewrite")
+    },
+    Case {
+        calls: true,
+        ..Case::new("callout", "one callout", "callout")
+    },
+];
+
+/// An Envoy of a side, its connections, and what was measured of it.
+struct Run {
+    side: Side,
+    envoy: Envoy,
+    load: Load,
+    cpu: Series,
+    rate: Series,
+    p50: Series,
+    p99: Series,
+}
+
+/// Measures `case` on all sides.
+pub(crate) fn measure(options: &Options, case: Case) -> (Case, Value) {
+    let service = case.calls.then(|| {
+        let setup = setup(Side::None, &Case::new("", "", "nothing"), None);
+        Envoy::start(options, &setup)
+    });
+    let service = service.as_ref().map(|envoy| envoy.port);
+    let mut runs: Vec<_> = Side::ALL
+        .into_iter()
+        .map(|side| {
+            let envoy = Envoy::start(options, &setup(side, &case, service));
+            Run {
+                side,
+                load: Load::new(envoy.port, CONNECTIONS, Request::usual()),
+                envoy,
+                cpu: Series::default(),
+                rate: Series::default(),
+                p50: Series::default(),
+                p99: Series::default(),
+            }
+        })
+        .collect();
+    for run in &mut runs {
+        run.load.run(options.requests);
+        run.envoy.wait_until_idle();
+    }
+    for round in 0..options.rounds {
+        // Nobody is always first.
+        runs.rotate_left(usize::from(round > 0));
+        for run in &mut runs {
+            let before = run.envoy.cpu();
+            let took = run.load.run(options.requests);
+            let spent = run.envoy.cpu() - before;
+            run.cpu.extend([micros(spent) / number(options.requests)]);
+            run.rate
+                .extend([number(options.requests) / took.as_secs_f64()]);
+        }
+        eprintln!("{}: round {} of {}", case.name, round + 1, options.rounds);
+    }
+    // The same for all: what half loads the slowest.
+    let peaks = runs.iter().map(|run| run.rate.median());
+    let rate = peaks.fold(f64::INFINITY, f64::min) / 2.0;
+    let length = options.pick(Duration::from_millis(500), Duration::from_secs(2));
+    for _ in 0..options.rounds.div_ceil(2) {
+        runs.rotate_left(1);
+        for run in &mut runs {
+            let latencies = run.load.run_at(rate, length);
+            run.p50.extend([latencies.quantile(0.5)]);
+            run.p99.extend([latencies.quantile(0.99)]);
+        }
+    }
+    runs.sort_by_key(|run| Side::ALL.iter().position(|side| *side == run.side));
+    (case, result(&runs, rate))
+}
+
+fn setup(side: Side, case: &Case, service: Option<u16>) -> Setup {
+    Setup {
+        side,
+        work: case.work,
+        modules: vec![guest::usual(); case.plugins],
+        workers: 1,
+        body: case.body,
+        callout: service,
+        cache: None,
+    }
+}
+
+fn result(runs: &[Run], rate: f64) -> Value {
+    let base = &runs[0];
+    let sides = runs.iter().map(|run| {
+        let mut of = json!({
+            "cpu_us": run.cpu.json(),
+            "peak_per_second": run.rate.json(),
+            "p50_us": run.p50.json(),
+            "p99_us": run.p99.json(),
+        });
+        if run.side != Side::None {
+            of["added_cpu_us"] = run.cpu.less(&base.cpu).json();
+        }
+        (run.side.name().to_owned(), of)
+    });
+    json!({ "sides": sides.collect::<Map<_, _>>(), "rate_of_latencies": rate.round() })
+}
+
+pub(crate) fn micros(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e6
+}
+
+#[allow(clippy::cast_precision_loss, reason = "counts of a benchmark")]
+pub(crate) fn number(count: usize) -> f64 {
+    count as f64
+}
