@@ -1,5 +1,7 @@
 //! Calls to other clusters, carried by a stream or by a filter configuration.
 
+use std::cell::RefCell;
+use std::collections::HashSet;
 use std::slice;
 
 use wasmplugin_host::proxy_wasm::{
@@ -21,6 +23,12 @@ enum Target {
 
 impl Target {
     fn call(self, call: &CallRef<'_>) -> Result<u64, CallError> {
+        let result = self.send_call(call);
+        note(call.cluster, &result);
+        result
+    }
+
+    fn send_call(self, call: &CallRef<'_>) -> Result<u64, CallError> {
         let mut headers = headers(call.headers);
         let id = match call.kind {
             CallKind::Whole if call.trailers.is_empty() => self.callout(call, &mut headers)?,
@@ -168,25 +176,65 @@ impl Target {
         }
     }
 
-    /// Whether there is a cluster of this name. A request without headers is never sent, but the
-    /// cluster is looked for first.
-    fn has_cluster(self, name: &[u8]) -> bool {
-        let probe = CallRef {
-            kind: CallKind::Stream { end: true },
-            cluster: name,
-            headers: &[],
+    /// Whether a call to `cluster` can be sent.
+    ///
+    /// Envoy tells modules of no cluster but the route's, so this begins a request and gives it up
+    /// at once: Envoy has picked a host by then, and perhaps opened a connection, which the call
+    /// will use. Only where nothing was sent to the cluster before.
+    fn check(self, cluster: &[u8]) -> Result<(), CallError> {
+        // A request without headers is never begun, but the cluster is looked for first.
+        let none = self.probe(cluster, &[]);
+        if none == Err(CallError::ClusterNotFound) || is_reachable(cluster) {
+            return match none {
+                Err(CallError::MissingHeaders) => Ok(()),
+                result => result,
+            };
+        }
+        self.probe(
+            cluster,
+            &[
+                (b":method", b"GET"),
+                (b":path", b"/"),
+                (b":authority", cluster),
+            ],
+        )
+    }
+
+    fn probe(self, cluster: &[u8], headers: &[Pair<'_>]) -> Result<(), CallError> {
+        let id = self.call(&CallRef {
+            kind: CallKind::Stream { end: false },
+            cluster,
+            headers,
             body: &[],
             trailers: &[],
             timeout: 0,
-        };
-        match self.call(&probe) {
-            Ok(id) => {
-                self.reset(id);
-                true
-            }
-            Err(error) => error != CallError::ClusterNotFound,
-        }
+        })?;
+        self.reset(id);
+        Ok(())
     }
+}
+
+thread_local! {
+    /// The clusters to which the last request from this thread was sent.
+    static REACHABLE: RefCell<HashSet<Box<[u8]>>> = RefCell::default();
+}
+
+fn is_reachable(cluster: &[u8]) -> bool {
+    REACHABLE.with_borrow(|reachable| reachable.contains(cluster))
+}
+
+/// Takes note of how it went.
+fn note(cluster: &[u8], result: &Result<u64, CallError>) {
+    REACHABLE.with_borrow_mut(|reachable| match result {
+        Ok(_) if reachable.contains(cluster) => {}
+        Ok(_) => {
+            reachable.insert(cluster.into());
+        }
+        Err(CallError::MissingHeaders) => {}
+        Err(CallError::ClusterNotFound | CallError::Unavailable) => {
+            reachable.remove(cluster);
+        }
+    });
 }
 
 fn headers(pairs: &[Pair<'_>]) -> Vec<ModuleHttpHeader> {
@@ -216,8 +264,8 @@ impl Callouts for EnvoyStream {
         Target::Stream(self.filter()).reset(id);
     }
 
-    fn has_cluster(&mut self, name: &[u8]) -> bool {
-        Target::Stream(self.filter()).has_cluster(name)
+    fn check(&mut self, cluster: &[u8]) -> Result<(), CallError> {
+        Target::Stream(self.filter()).check(cluster)
     }
 }
 
@@ -262,8 +310,8 @@ impl Callouts for ConfigCallouts {
         Target::Config(self.0).reset(id);
     }
 
-    fn has_cluster(&mut self, name: &[u8]) -> bool {
-        Target::Config(self.0).has_cluster(name)
+    fn check(&mut self, cluster: &[u8]) -> Result<(), CallError> {
+        Target::Config(self.0).check(cluster)
     }
 }
 

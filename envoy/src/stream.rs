@@ -158,6 +158,10 @@ impl Stream {
 
     /// Something has happened to a call that this stream carries.
     pub(crate) fn on_call(self: &Rc<Self>, name: &str, id: u64, event: impl FnOnce() -> CallEvent) {
+        if self.machine.try_borrow_mut().is_err() {
+            // In the middle of an event, the machine only gives up what it began to see if it can.
+            return;
+        }
         self.run(name, (), |machine| machine.on_call(id, event()));
     }
 

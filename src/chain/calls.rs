@@ -214,6 +214,7 @@ impl Stream {
 
     /// As for an event, but between events: nothing waits for an answer.
     fn obey_between(&mut self, index: usize, actions: Actions) {
+        self.forget(index, &actions);
         if self.completed || self.flow(Direction::Response).closed {
             return;
         }
@@ -266,13 +267,5 @@ impl Stream {
                 }
             }
         }
-    }
-}
-
-/// Who carries the calls of an event of `direction`.
-pub(super) const fn carrier(direction: Direction) -> Carrier {
-    match direction {
-        Direction::Request => Carrier::Stream,
-        Direction::Response => Carrier::StreamIfPaused,
     }
 }

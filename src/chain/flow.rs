@@ -59,6 +59,8 @@ pub(super) struct Lane {
     /// It goes on seeing the headers after they have passed: Envoy's host forgets to hide a
     /// response that was paused, and a request whose body let the headers pass.
     pub(super) shows_headers: bool,
+    /// It has asked to continue: what it saw of the message between events is hidden from then on.
+    pub(super) forgotten: bool,
     pub(super) body: Body,
     /// Bytes of the body that wait here.
     pub(super) held: usize,

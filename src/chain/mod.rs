@@ -39,7 +39,7 @@ mod passing;
 mod replies;
 mod stream;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod views;
 
 pub use stream::{BodyStatus, Effect, Stream};

@@ -216,6 +216,7 @@ impl Stream {
             Lane {
                 headers: Headers::Passed,
                 shows_headers: lane.shows_headers,
+                forgotten: lane.forgotten,
                 ..Lane::default()
             },
         );

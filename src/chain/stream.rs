@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::calls;
 use super::flow::{Both, Flow, Headers, Hold, Lane};
 use super::views::{direction_of, opposite, show};
 use super::{Context, Filter, Lent, Outage};
@@ -245,12 +244,16 @@ impl Stream {
                 stage.filter.log(&context, &mut self.exchange);
             }
         }
-        show(&mut self.exchange, View::default());
-        for stage in &mut *stages {
-            if let Some(context) = stage.context {
-                stage.filter.delete(&context, &mut self.exchange);
+        for index in 0..self.stages.len() {
+            let view = self.view_of_the_end(index);
+            show(&mut self.exchange, view);
+            if let Some(stage) = self.stages.get(index)
+                && let Some(context) = &stage.context
+            {
+                stage.filter.delete(context, &mut self.exchange);
             }
         }
+        show(&mut self.exchange, View::default());
         self.lose_calls();
         self.stages
             .iter_mut()
@@ -283,6 +286,10 @@ impl Stream {
             return true;
         }
         show(&mut self.exchange, View::default());
+        if let Some(exchange) = &mut self.exchange {
+            exchange.plugin = index;
+            exchange.carrier = Carrier::StreamIfPaused;
+        }
         let opened = stage.filter.open(self.worker, &mut self.exchange);
         let actions = self
             .exchange
@@ -332,7 +339,7 @@ impl Stream {
 
     pub(super) fn call_with(&mut self, index: usize, event: &Event, view: View) -> Step {
         let direction = direction_of(event);
-        self.prepare(index, view, calls::carrier(direction));
+        self.prepare(index, view, Carrier::StreamIfPaused);
         let Some(stage) = self.stages.get(index) else {
             return Step::Action(action::CONTINUE);
         };
@@ -363,6 +370,7 @@ impl Stream {
         actions: Actions,
         action: u32,
     ) -> Step {
+        self.forget(index, &actions);
         if let Some(reply) = actions.reply {
             // Whoever answers a request at its headers has stopped there, and goes on seeing them.
             let lane = self.lane_mut(Direction::Request, index);
@@ -391,6 +399,13 @@ impl Stream {
             }
         }
         Step::Action(if continues { action::CONTINUE } else { action })
+    }
+
+    /// Who asks to continue anything does not see the request any more, as in Envoy.
+    pub(super) fn forget(&mut self, index: usize, actions: &Actions) {
+        if actions.resume_request || actions.resume_response {
+            self.lane_mut(Direction::Request, index).forgotten = true;
+        }
     }
 
     /// Goes on without plugin `index`, or refuses the stream. Whether it goes on.

@@ -11,7 +11,7 @@ mod bodies;
 mod ends;
 mod envoy;
 mod headers;
-mod host;
+pub(crate) mod host;
 mod random;
 mod replies;
 mod script;

@@ -17,18 +17,23 @@ impl Stream {
             let lane = stage.lanes.of(direction);
             let is_current = event.is_some_and(|event| direction_of(event) == direction);
             let at_headers = is_current && matches!(event, Some(Event::Headers { .. }))
-                || matches!(lane.headers, Headers::Held(_));
-            let saw_headers = is_current && lane.shows_headers;
+                || !lane.forgotten && matches!(lane.headers, Headers::Held(_));
+            let saw_headers =
+                !lane.forgotten && lane.shows_headers && (is_current || event.is_none());
             if at_headers || saw_headers {
                 view.readable = view.readable.with(headers_of(direction));
             }
-            if saw_headers && !at_headers {
+            // As long as another plugin keeps the headers back, they can still be changed.
+            if saw_headers && !at_headers && self.flow(direction).headers_out {
                 view.inert = view.inert.with(headers_of(direction));
             }
-            let at_trailers =
-                is_current && matches!(event, Some(Event::Trailers { .. })) || lane.trailers_held;
+            let at_trailers = is_current && matches!(event, Some(Event::Trailers { .. }))
+                || !lane.forgotten && lane.trailers_held;
             if at_trailers {
                 view.readable = view.readable.with(trailers_of(direction));
+            }
+            if direction == Direction::Request {
+                view.holds_request = lane.body == Body::Buffering;
             }
             // A body that goes nowhere any more is not counted any more.
             let is_held = lane.body == Body::Buffering && !self.flow(direction).closed;
@@ -41,6 +46,18 @@ impl Stream {
         }
         view.writable = view.readable;
         view
+    }
+
+    /// What plugin `index` may see when the stream is over: the maps that it never let go. What it
+    /// does to them comes too late.
+    pub(super) fn view_of_the_end(&self, index: usize) -> View {
+        let maps = self.view(index, None).readable;
+        View {
+            readable: maps,
+            writable: maps,
+            inert: maps,
+            ..View::default()
+        }
     }
 
     /// Bytes of the body in front of what plugin `index` holds; without a plugin, all bytes that

@@ -17,6 +17,8 @@ mod lineup;
 mod load;
 mod route;
 mod runner;
+#[cfg(test)]
+mod soak;
 mod status;
 mod tasks;
 mod threads;
@@ -83,6 +85,8 @@ pub struct Process {
     timers: Jobs,
     /// A stream was opened.
     is_serving: AtomicBool,
+    /// Names of hosts that plugins want to know; apart, since a lookup may take long.
+    lookups: Jobs,
     /// The last number given to a plugin or instance.
     last_number: AtomicU64,
     deployments: Mutex<HashMap<String, Weak<Deployment>>>,
@@ -138,6 +142,7 @@ impl Process {
             loads: Jobs::start("wasmplugin-load", LOAD_THREADS)?,
             timers: Jobs::start("wasmplugin-time", 1)?,
             is_serving: AtomicBool::new(false),
+            lookups: Jobs::start("wasmplugin-dns", 1)?,
             last_number: AtomicU64::new(0),
             deployments: Mutex::default(),
             leases: Leases::default(),

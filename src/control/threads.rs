@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use super::Process;
 use super::runner::Runner;
 use super::tasks::{Next, TURN};
-use crate::proxy_wasm::{Actions, Address, Call, CallEvent, MetricSink, Notice, RootHost};
+use crate::proxy_wasm::{Actions, Address, Call, CallEvent, MetricSink, Notice, RootHost, look_up};
 use crate::telemetry::StatSink;
 
 /// Envoy's threads, as far as other threads can reach them.
@@ -91,6 +91,12 @@ pub(super) enum Work {
         token: u32,
         event: CallEvent,
     },
+    /// A name has been looked up.
+    Resolved {
+        address: Address,
+        token: u32,
+        found: Vec<u8>,
+    },
     /// Nobody wants to hear of a call any more.
     Cancel { address: Address, token: u32 },
 }
@@ -102,6 +108,7 @@ impl Work {
             | Self::Ready { address, .. }
             | Self::Call { address, .. }
             | Self::Answer { address, .. }
+            | Self::Resolved { address, .. }
             | Self::Cancel { address, .. } => *address,
         }
     }
@@ -260,6 +267,21 @@ impl Process {
             return Err(task);
         }
         self.threads.send_to_worker(task.0.address().worker, task)
+    }
+
+    /// Has a name looked up, and the plugin told.
+    pub(super) fn resolve(self: &Arc<Self>, address: Address, token: u32, name: String) {
+        let process = Arc::downgrade(self);
+        self.lookups.run_in(Duration::ZERO, move || {
+            let found = look_up(&name);
+            if let Some(process) = process.upgrade() {
+                process.post(Work::Resolved {
+                    address,
+                    token,
+                    found,
+                });
+            }
+        });
     }
 
     pub(super) fn expect_answer(&self, config: u64, id: u64, address: Address, token: u32) {

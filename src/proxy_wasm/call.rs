@@ -3,12 +3,13 @@
 //! A call is the plugin's, not the stream's: its answer goes to the root context, which finds the
 //! stream by the call's token. Who carries it depends on when it was made:
 //!
-//! - While a request passes, the stream carries it: no other thread is involved, and the guest
-//!   learns at once if it cannot be sent.
-//! - While a response passes, the stream carries it if the plugin then pauses for it. If not, the
-//!   stream may end before the answer; see below.
-//! - Whatever else (at a stream's end, from root contexts) is carried by a filter configuration, on
-//!   Envoy's main thread.
+//! - In an event of a stream, the stream carries it if the plugin then pauses for it: no other
+//!   thread is involved, and the answer can go straight to what waits for it.
+//! - Whatever else (nothing waits, the stream ends, root contexts) is carried by a filter
+//!   configuration, on Envoy's main thread: it must not end with the stream.
+//!
+//! Which it will be is known once the event is through; the guest learns at once all the same if the
+//! call cannot be sent ([`Callouts::check`]).
 //!
 //! Envoy cancels what a stream carries when the stream ends. The plugin is told so: it gets an
 //! answer without anything in it, as for a connection that broke.
@@ -207,9 +208,9 @@ pub trait Callouts {
         let _ = id;
     }
 
-    /// Whether there is a cluster of this name, as far as one can tell without sending anything.
-    fn has_cluster(&mut self, name: &[u8]) -> bool {
-        let _ = name;
-        true
+    /// Whether a call to this cluster could be sent, as far as one can tell without sending it.
+    fn check(&mut self, cluster: &[u8]) -> Result<(), CallError> {
+        let _ = cluster;
+        Ok(())
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::call::{CallError, CallRef, Response};
+use super::call::{Call, CallError, CallRef, Response};
 use super::exchange::{Carrier, OpenCall};
 use super::grpc::Decoder;
 use super::limits::MAX_CALL_BYTES;
@@ -61,6 +61,10 @@ pub(super) struct Pending {
 }
 
 impl Calls {
+    pub(super) fn len(&self) -> usize {
+        self.open.len()
+    }
+
     pub(super) fn get(&mut self, token: u32) -> Option<&mut Pending> {
         self.open.get_mut(&token)
     }
@@ -117,7 +121,7 @@ enum Sent {
     /// The main thread, with its number for the call.
     MainThread(u64),
     /// Nobody yet.
-    Later(super::call::Call),
+    Later(Call),
 }
 
 impl From<CallError> for HostError {
@@ -177,10 +181,8 @@ pub(super) fn start<T>(
                         exchange.calls.push(OpenCall { id, plugin, token });
                         Sent::Stream
                     }
-                    _ if !exchange.host_mut().has_cluster(call.cluster) => {
-                        return Err(CallError::ClusterNotFound.into());
-                    }
                     Carrier::StreamIfPaused => {
+                        exchange.host_mut().check(call.cluster)?;
                         let waiting = (plugin, token, call.to_owned());
                         exchange.waiting_calls.push(waiting);
                         Sent::Stream
@@ -188,7 +190,10 @@ pub(super) fn start<T>(
                     Carrier::MainThread if kind == TokenKind::GrpcStream => {
                         return Err(CallError::Unavailable.into());
                     }
-                    Carrier::MainThread => Sent::Later(call.to_owned()),
+                    Carrier::MainThread => {
+                        exchange.host_mut().check(call.cluster)?;
+                        Sent::Later(call.to_owned())
+                    }
                 }
             }
         });

@@ -57,9 +57,9 @@ pub struct Exchange<H: ?Sized = dyn Host> {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Carrier {
     /// The stream, at once.
-    #[default]
     Stream,
-    /// The stream, if the plugin pauses for it.
+    /// The stream, if the plugin pauses for it; else the main thread.
+    #[default]
     StreamIfPaused,
     /// The main thread.
     MainThread,
@@ -124,12 +124,24 @@ pub struct View {
     pub request_body: Option<Window>,
     /// The response body, where one is attached.
     pub response_body: Option<Window>,
+    /// The guest holds the request body back, and sees it whatever it does.
+    pub holds_request: bool,
+    /// The guest has let the request go: it does not see a body that only passes by any more.
+    pub request_gone: bool,
     /// The callback is `proxy_on_log`, where a missing map is an absent header.
     pub log: bool,
 }
 
 impl View {
-    /// The window on the body of `direction`.
+    /// What the guest sees of the body of `direction`.
+    pub const fn seen_body(&self, direction: Direction) -> Option<Window> {
+        match direction {
+            Direction::Request if self.request_gone && !self.holds_request => None,
+            direction => self.body(direction),
+        }
+    }
+
+    /// The window on the body of `direction`, whether the guest still sees it or not.
     pub const fn body(&self, direction: Direction) -> Option<Window> {
         match direction {
             Direction::Request => self.request_body,
@@ -144,7 +156,7 @@ impl View {
             .with(Map::RequestTrailers);
         self.readable = self.readable.without(request);
         self.writable = self.writable.without(request);
-        self.request_body = None;
+        self.request_gone = true;
     }
 
     /// The same, to be set.

@@ -1,7 +1,7 @@
 //! What guests export: looked up once per instance, called by type.
 
 use thiserror::Error;
-use wasmtime::{AsContextMut, Instance, TypedFunc, WasmParams, WasmResults};
+use wasmtime::{AsContextMut, FuncType, Instance, TypedFunc, WasmParams, WasmResults};
 
 use super::abi::AbiVersion;
 use super::capabilities::Capabilities;
@@ -25,6 +25,7 @@ pub(super) struct Exports {
     pub(super) grpc_close: Option<TypedFunc<(u32, u32, u32), ()>>,
     pub(super) tick: Option<TypedFunc<u32, ()>>,
     pub(super) queue_ready: Option<TypedFunc<(u32, u32), ()>>,
+    pub(super) resolve_dns: Option<TypedFunc<(u32, u32, u32), ()>>,
     pub(super) log: Option<TypedFunc<u32, ()>>,
     pub(super) done: Option<TypedFunc<u32, u32>>,
     pub(super) delete: Option<TypedFunc<u32, ()>>,
@@ -41,10 +42,17 @@ pub(super) enum HeadersCallback {
 
 /// An export of a known name and another type: the guest means something else by it.
 #[derive(Debug, Error)]
-#[error("export {name} has the wrong type: {reason:#}")]
+#[error("export {name} has the wrong type: {reason}")]
 pub struct WrongExport {
     name: &'static str,
-    reason: wasmtime::Error,
+    reason: String,
+}
+
+impl WrongExport {
+    pub(super) fn new(name: &'static str, found: &FuncType) -> Self {
+        let reason = format!("{found} is not what a plugin has there");
+        Self { name, reason }
+    }
 }
 
 impl Exports {
@@ -79,6 +87,7 @@ impl Exports {
             grpc_close: find.callback("proxy_on_grpc_close")?,
             tick: find.callback("proxy_on_tick")?,
             queue_ready: find.callback("proxy_on_queue_ready")?,
+            resolve_dns: find.callback("envoy_on_resolve_dns")?,
             log: find.callback("proxy_on_log")?,
             done: find.callback("proxy_on_done")?,
             delete: find.callback("proxy_on_delete")?,
@@ -130,6 +139,9 @@ pub(super) fn export<P: WasmParams, R: WasmResults>(
     };
     match function.typed(&*store) {
         Ok(function) => Ok(Some(function)),
-        Err(reason) => Err(WrongExport { name, reason }),
+        Err(reason) => Err(WrongExport {
+            name,
+            reason: format!("{reason:#}"),
+        }),
     }
 }

@@ -1,10 +1,14 @@
 //! A compiled module that is known to be a plugin, ready to be instantiated any number of times.
 
 use thiserror::Error;
-use wasmtime::{InstancePre, Linker, Module};
+use wasmtime::{
+    Extern, ExternType, Instance, InstancePre, Linker, Memory, Module, Ref, Store, Table,
+};
 
 use super::abi::{AbiError, AbiVersion};
+use super::callbacks;
 use super::capabilities::Capabilities;
+use super::exports::WrongExport;
 use super::host::Direction;
 use super::instance::Event;
 use super::linker::link;
@@ -40,11 +44,13 @@ impl Runtime {
         abi: AbiVersion,
         wasm: &[u8],
     ) -> Result<Vec<String>, LinkError> {
-        let linker = self.linkers.iter().find(|(version, _)| *version == abi);
-        let Some((_, linker)) = linker else {
-            return Err(AbiError::Missing.into());
-        };
+        let linker = self.linker(abi).ok_or(AbiError::Missing)?;
         missing(linker, engine, wasm)
+    }
+
+    pub(super) fn linker(&self, abi: AbiVersion) -> Option<&Linker<State>> {
+        let mut linkers = self.linkers.iter();
+        linkers.find_map(|(version, linker)| (*version == abi).then_some(linker))
     }
 
     /// Checks that `module`, compiled from `wasm`, is a plugin and that we have all that it
@@ -56,25 +62,36 @@ impl Runtime {
         capabilities: &Capabilities,
     ) -> Result<Guest, LinkError> {
         let abi = AbiVersion::detect(wasm)?;
-        let instance = if capabilities.are_all() {
-            let linker = self.linkers.iter().find(|(version, _)| *version == abi);
-            let Some((_, linker)) = linker else {
-                return Err(AbiError::Missing.into());
-            };
-            linker.instantiate_pre(module)
+        callbacks::check(module, abi)?;
+        let own;
+        let linker = if capabilities.are_all() {
+            self.linker(abi).ok_or(AbiError::Missing)?
         } else {
-            link(&self.engine, abi, capabilities).and_then(|linker| linker.instantiate_pre(module))
+            own = link(&self.engine, abi, capabilities)
+                .map_err(|error| LinkError::Import(format!("{error:#}")))?;
+            &own
         };
-        match instance {
-            Ok(instance) => Ok(Guest {
-                abi,
-                events: Events::of(module, capabilities),
-                capabilities: capabilities.clone(),
-                instance,
+        let linked = match imports_space(module) {
+            false => linker.instantiate_pre(module).map(Linked::Whole),
+            true => Ok(Linked::WithoutSpace {
+                linker: linker.clone(),
+                module: module.clone(),
             }),
-            Err(error) => Err(LinkError::Import(format!("{error:#}"))),
-        }
+        };
+        let guest = Guest {
+            abi,
+            events: Events::of(module, capabilities),
+            capabilities: capabilities.clone(),
+            linked: linked.map_err(|error| LinkError::Import(format!("{error:#}")))?,
+        };
+        Ok(guest)
     }
+}
+
+/// Whether `module` expects memory or a table of its host.
+fn imports_space(module: &Module) -> bool {
+    let mut imports = module.imports();
+    imports.any(|import| matches!(import.ty(), ExternType::Memory(_) | ExternType::Table(_)))
 }
 
 impl std::fmt::Debug for Runtime {
@@ -87,9 +104,20 @@ impl std::fmt::Debug for Runtime {
 #[derive(Clone)]
 pub struct Guest {
     pub(super) abi: AbiVersion,
-    pub(super) instance: InstancePre<State>,
+    linked: Linked,
     pub(super) capabilities: Capabilities,
     events: Events,
+}
+
+/// A module with all that it imports.
+#[derive(Clone)]
+enum Linked {
+    Whole(InstancePre<State>),
+    /// It imports memory or a table, of which each instance gets its own.
+    WithoutSpace {
+        linker: Linker<State>,
+        module: Module,
+    },
 }
 
 /// The events that a module has callbacks for.
@@ -117,6 +145,25 @@ impl Events {
 }
 
 impl Guest {
+    /// A new instance, and its memory. As in Envoy, imported memory is made to measure, and where
+    /// several memories are exported, the last one is the plugin's.
+    pub(super) fn instantiate(
+        &self,
+        store: &mut Store<State>,
+    ) -> wasmtime::Result<(Instance, Option<Memory>)> {
+        let (instance, imported) = match &self.linked {
+            Linked::Whole(instance) => (instance.instantiate(&mut *store)?, None),
+            Linked::WithoutSpace { linker, module } => {
+                let mut linker = linker.clone();
+                let memory = define_space(&mut linker, store, module)?;
+                (linker.instantiate(&mut *store, module)?, memory)
+            }
+        };
+        let exports = instance.exports(&mut *store);
+        let exported = exports.filter_map(wasmtime::Export::into_memory).last();
+        Ok((instance, exported.or(imported)))
+    }
+
     /// Whether the module has a callback for `event`; without one it continues.
     pub const fn wants(&self, event: &Event) -> bool {
         let (direction, [request, response]) = match event {
@@ -139,12 +186,43 @@ impl std::fmt::Debug for Guest {
     }
 }
 
+/// Makes the memory and tables that `module` imports; the memory.
+fn define_space(
+    linker: &mut Linker<State>,
+    store: &mut Store<State>,
+    module: &Module,
+) -> wasmtime::Result<Option<Memory>> {
+    let mut imported = None;
+    for import in module.imports() {
+        let space: Extern = match import.ty() {
+            ExternType::Memory(ty) => {
+                let memory = Memory::new(&mut *store, ty)?;
+                imported = Some(memory);
+                memory.into()
+            }
+            ExternType::Table(ty) => {
+                let empty = match ty.element().heap_type().top() {
+                    top if top.is_extern() => Ref::Extern(None),
+                    _ => Ref::Func(None),
+                };
+                Table::new(&mut *store, ty, empty)?.into()
+            }
+            _ => continue,
+        };
+        linker.define(&*store, import.module(), import.name(), space)?;
+    }
+    Ok(imported)
+}
+
 /// Why a module is no plugin that we can run.
 #[derive(Debug, Error)]
 pub enum LinkError {
     /// No ABI version that we know.
     #[error(transparent)]
     Abi(#[from] AbiError),
+    /// An export has another type than its name says.
+    #[error(transparent)]
+    Export(#[from] WrongExport),
     /// It imports what its ABI version does not have.
     #[error("cannot be linked: {0}")]
     Import(String),

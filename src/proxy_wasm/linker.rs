@@ -5,7 +5,7 @@ use wasmtime::{Caller, FuncType, Linker, Val, ValType};
 use super::abi::{AbiVersion, Parameter};
 use super::capabilities::{Capabilities, refuse};
 use super::hostcalls::{
-    buffer, context, foreign, grpc, header_map, http_call, log, metric, property, queue,
+    buffer, context, dns, foreign, grpc, header_map, http_call, log, metric, property, queue,
     shared_data, stream, time, wasi,
 };
 use super::memory::Guest;
@@ -198,6 +198,9 @@ fn link_env(l: &mut Imports<'_>, abi: AbiVersion) -> wasmtime::Result<()> {
     if abi == AbiVersion::V0_2_1 {
         env!(l, Running, "proxy_get_log_level", log::get_log_level, out: u32);
     }
+
+    // Envoy's own.
+    env!(l, Running, "envoy_resolve_dns", dns::resolve, name: u32, name_len: u32, out: u32);
 
     // Emscripten, which needs these whatever a plugin may do.
     l.linker.func_wrap("env", "emscripten_notify_memory_growth", |_: u32| {})?;

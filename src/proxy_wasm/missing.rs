@@ -34,6 +34,10 @@ pub(super) fn missing(
             Payload::ImportSection(section) => {
                 for import in section.into_imports() {
                     let import = import.map_err(malformed)?;
+                    // Made for each instance.
+                    if matches!(import.ty, TypeRef::Memory(_) | TypeRef::Table(_)) {
+                        continue;
+                    }
                     let function = match import.ty {
                         TypeRef::Func(index) => usize::try_from(index)
                             .ok()
@@ -124,7 +128,8 @@ mod tests {
                 (import "env" "proxy_done" (func (param i32) (result i32)))
                 (import "env" "unknown" (func))
                 (import "wasi_snapshot_preview1" "fd_write" (func (param i32 i32 i32 i32) (result i32)))
-                (import "other" "memory" (memory 1)))"#,
+                (import "other" "memory" (memory 1))
+                (import "other" "global" (global i32)))"#,
         )
         .unwrap();
         let missing = runtime.missing(&engine, AbiVersion::V0_2_1, &wasm).unwrap();
@@ -134,7 +139,7 @@ mod tests {
             .collect();
         assert_eq!(
             names,
-            ["env.proxy_done", "env.unknown", "other.memory"],
+            ["env.proxy_done", "env.unknown", "other.global"],
             "{missing:?}"
         );
     }

@@ -9,6 +9,7 @@
 
 mod abi;
 mod call;
+mod callbacks;
 mod calls;
 mod capabilities;
 mod exchange;
@@ -34,11 +35,13 @@ mod queue;
 mod shared_data;
 mod state;
 mod status;
+pub mod surface;
 #[cfg(test)]
 mod testing;
 
 pub use abi::{AbiError, AbiVersion, Map};
 pub use call::{Call, CallError, CallEvent, CallKind, CallRef, Callouts, Fields, Response};
+pub use callbacks::{CALLBACKS, Callback, Called, Versions};
 pub use capabilities::Capabilities;
 pub use exchange::{Actions, Carrier, Exchange, Form, Maps, OpenCall, Reply, View, Window};
 pub use exports::WrongExport;
@@ -47,7 +50,8 @@ pub use host::{
     Attributes, Bodies, Datum, Direction, FilterState, Headers, Host, Metadata, Number, Source,
     Span, Text,
 };
-pub use instance::{Caps, Cause, Event, Failure, Instance, RootHost, StartError};
+pub use hostcalls::dns::look_up;
+pub use instance::{Caps, Cause, Event, Failure, Holdings, Instance, RootHost, StartError};
 pub use kinds::{Kinds, Place, Reading, ValueKind};
 pub use limits::Limits;
 pub use metrics::{MetricSink, Metrics, PluginMetrics};

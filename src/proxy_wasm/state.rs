@@ -8,6 +8,7 @@ use super::call::{Answer, Call, Callouts};
 use super::calls::Calls;
 use super::exchange::{Actions, Exchange};
 use super::foreign::Foreign;
+use super::hostcalls::dns::Lookups;
 use super::hostcalls::metric::Ids;
 use super::ids::ById;
 use super::limits::Limits;
@@ -88,6 +89,8 @@ pub struct Outbox {
     pub sent: Vec<(u64, u32)>,
     /// Calls of the main thread that are given up.
     pub cancelled: Vec<u32>,
+    /// Names to be looked up, with their tokens.
+    pub lookups: Vec<(u32, String)>,
     /// Metrics have changed.
     pub metrics: bool,
     /// What was asked of streams that are not here: their keys, and the context that asked.
@@ -102,6 +105,7 @@ impl Outbox {
             && self.calls.is_empty()
             && self.sent.is_empty()
             && self.cancelled.is_empty()
+            && self.lookups.is_empty()
             && !self.metrics
             && self.asked.is_empty()
     }
@@ -149,6 +153,9 @@ pub(super) struct State {
     pub(super) calls: Calls,
     /// The answer that the running callback is about.
     pub(super) answer: Option<Answer>,
+    /// The data of a call that is none of the ABI's.
+    pub(super) call_data: Option<Vec<u8>>,
+    pub(super) lookups: Lookups,
     pub(super) status: LastStatus,
     pub(super) outbox: Outbox,
     /// Bytes of the replies that the running callback made.
@@ -189,6 +196,8 @@ impl State {
             callouts: None,
             calls: Calls::default(),
             answer: None,
+            call_data: None,
+            lookups: Lookups::default(),
             status: LastStatus::default(),
             outbox: Outbox::default(),
             replied: 0,

@@ -6,12 +6,13 @@ use parking_lot::Mutex;
 
 use crate::chain::flow::Both;
 use crate::proxy_wasm::{
-    Attributes, Bodies, Callouts, Direction, FilterState, Headers, Map, Metadata, Number, Text,
+    Attributes, Bodies, CallError, CallRef, Callouts, Direction, FilterState, Headers, Map,
+    Metadata, Number, Text,
 };
 
 /// What happened, as words.
 #[derive(Clone, Default)]
-pub(super) struct Trace(Arc<Mutex<Vec<String>>>);
+pub(crate) struct Trace(Arc<Mutex<Vec<String>>>);
 
 impl Trace {
     pub(super) fn say(&self, word: impl Into<String>) {
@@ -26,14 +27,15 @@ impl Trace {
 
 /// The proxy's side.
 #[derive(Default)]
-pub(super) struct Host {
+pub(crate) struct Host {
     maps: [Vec<(Vec<u8>, Vec<u8>)>; 4],
     bodies: Both<Vec<u8>>,
+    calls: u64,
     trace: Trace,
 }
 
 impl Host {
-    pub(super) fn new(trace: Trace) -> Self {
+    pub(crate) fn new(trace: Trace) -> Self {
         Self {
             trace,
             ..Self::default()
@@ -117,4 +119,9 @@ impl Metadata for Host {}
 
 impl FilterState for Host {}
 
-impl Callouts for Host {}
+impl Callouts for Host {
+    fn call(&mut self, _: &CallRef<'_>) -> Result<u64, CallError> {
+        self.calls += 1;
+        Ok(self.calls)
+    }
+}

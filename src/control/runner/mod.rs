@@ -340,9 +340,15 @@ impl Runner {
             }
             FailStrategy::Reload => {
                 let restart = self.breaker.lock().note(Instant::now(), slot.failures);
-                self.restart_in(restart.wait(), worker);
+                // As in Envoy, the wait counts from the last start: who has run well is back at once.
+                let lived = slot.started.map_or(Duration::ZERO, |at| at.elapsed());
+                let wait = match restart {
+                    Restart::In(wait) => wait.saturating_sub(lived),
+                    Restart::Quarantined(wait) => wait,
+                };
+                self.restart_in(wait, worker);
                 let status = self.spec().fail_status;
-                let wait = restart.wait().as_millis();
+                let wait = wait.as_millis();
                 let why = match restart {
                     Restart::In(_) => "",
                     Restart::Quarantined(_) => "it fails again and again and is quarantined: ",

@@ -82,6 +82,15 @@ impl Runner {
                 token,
                 event,
             } => self.answer(address, token, event, config, host),
+            Work::Resolved {
+                address,
+                token,
+                found,
+            } => {
+                self.at(address, config, |instance, _| {
+                    instance.on_resolved(token, found, host)
+                });
+            }
             // The process does it: the plugin may be gone.
             Work::Cancel { .. } => {}
         }
@@ -164,6 +173,7 @@ impl Runner {
             calls,
             sent,
             cancelled,
+            lookups,
             metrics,
             asked,
         } = outbox;
@@ -203,6 +213,9 @@ impl Runner {
         }
         for token in cancelled {
             self.process.post(Work::Cancel { address, token });
+        }
+        for (token, name) in lookups {
+            self.process.resolve(address, token, name);
         }
         for (stream, context, actions) in asked {
             let letter = Letter::Asked {

@@ -77,6 +77,11 @@ pub(super) const FUNCTIONS: &[(&str, Function)] = &[
     }),
 ];
 
+/// Their names.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    FUNCTIONS.iter().map(|(name, _)| *name)
+}
+
 /// The function `name`, if there is one.
 pub(super) fn find(name: &[u8]) -> Option<Function> {
     let found = FUNCTIONS.iter().find(|(known, _)| known.as_bytes() == name);

@@ -17,6 +17,8 @@ enum Content {
     Body(Direction, Option<Window>),
     Plugin,
     Vm,
+    /// The data of a call.
+    Data,
     /// There, always empty here.
     Empty,
 }
@@ -27,6 +29,7 @@ fn content(guest: &mut Guest<'_>, buffer: u32) -> Hostcall<Content> {
         BufferType::RequestBody => Direction::Request,
         BufferType::ResponseBody => Direction::Response,
         BufferType::VmConfiguration => return Ok(Content::Vm),
+        BufferType::CallData if state.call_data.is_some() => return Ok(Content::Data),
         // Without another call, the data of a call is the configuration that is at hand.
         BufferType::PluginConfiguration | BufferType::CallData if state.configuring => {
             return Ok(Content::Plugin);
@@ -45,7 +48,7 @@ fn content(guest: &mut Guest<'_>, buffer: u32) -> Hostcall<Content> {
         }
         BufferType::CallData => return Ok(Content::Vm),
     };
-    let window = memory::with_exchange(guest, |exchange, _| exchange?.view.body(body));
+    let window = memory::with_exchange(guest, |exchange, _| exchange?.view.seen_body(body));
     Ok(Content::Body(body, window))
 }
 
@@ -92,6 +95,12 @@ pub(in crate::proxy_wasm) fn get_bytes(
                 memory::give(guest, part, out_ptr, out_len)
             });
         }
+        Content::Data => {
+            let data = guest.data().call_data.clone().unwrap_or_default();
+            let (start, len) = clip(data.len());
+            let part = data.get(start..start + len).unwrap_or_default();
+            return memory::give(guest, part, out_ptr, out_len);
+        }
         Content::Plugin => &plugin.config[..],
         Content::Vm => &plugin.vm_config[..],
         Content::Empty => &[],
@@ -110,6 +119,7 @@ pub(in crate::proxy_wasm) fn get_status(
     let len = match content(guest, buffer)? {
         Content::Body(_, window) => window.unwrap_or_default().len,
         Content::Answer => guest.data().answer.as_ref().map_or(0, |a| body(a).len()),
+        Content::Data => guest.data().call_data.as_ref().map_or(0, Vec::len),
         Content::Plugin => guest.data().plugin.config.len(),
         Content::Vm => guest.data().plugin.vm_config.len(),
         Content::Empty => 0,

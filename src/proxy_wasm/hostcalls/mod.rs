@@ -6,6 +6,7 @@
 
 pub(super) mod buffer;
 pub(super) mod context;
+pub(super) mod dns;
 pub(super) mod foreign;
 pub(super) mod grpc;
 pub(super) mod header_map;

@@ -44,6 +44,28 @@ pub struct Caps {
     pub limits: InstanceLimits,
 }
 
+/// What an instance holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holdings {
+    /// Contexts of streams that live.
+    pub streams: usize,
+    /// Calls whose answers are to come.
+    pub calls: usize,
+    /// Bytes of the guest's memory.
+    pub memory: usize,
+}
+
+impl fmt::Display for Holdings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            streams,
+            calls,
+            memory,
+        } = self;
+        write!(f, "{streams} streams, {calls} calls, {memory} bytes")
+    }
+}
+
 /// A started and configured plugin.
 pub struct Instance {
     vm: Vm,
@@ -74,6 +96,20 @@ impl Instance {
     /// Bytes of its linear memory.
     pub fn memory(&self) -> u64 {
         u64::try_from(self.vm.store.data().limiter.memory()).unwrap_or(u64::MAX)
+    }
+
+    /// What it holds now.
+    pub fn holdings(&mut self) -> Holdings {
+        let state = self.store.data();
+        let (streams, calls) = (state.streams.len(), state.calls.len());
+        let memory = state
+            .memory
+            .map_or(0, |memory| memory.data_size(&self.store));
+        Holdings {
+            streams,
+            calls,
+            memory,
+        }
     }
 
     /// What the calls so far left to be done elsewhere, if anything.

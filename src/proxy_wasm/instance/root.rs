@@ -5,7 +5,7 @@
 
 use super::answers::{Callback, GrpcCallback, Step, http_steps, stream_steps, unary_steps};
 use super::failure::Failure;
-use super::{Instance, Vm, call};
+use super::{Instance, Vm, call, size};
 use crate::proxy_wasm::call::{CallEvent, Callouts};
 use crate::proxy_wasm::calls::{self, TokenKind};
 use crate::proxy_wasm::exchange::Exchange;
@@ -152,6 +152,26 @@ impl Instance {
         self.vm.lend_root(self.root, 0, &mut None, host, |store| {
             call(store, ready, parameters, "proxy_on_queue_ready")
         })
+    }
+
+    /// A name has been looked up; `found` is what the guest reads of it.
+    pub fn on_resolved(
+        &mut self,
+        token: u32,
+        found: Vec<u8>,
+        host: &mut RootHost,
+    ) -> Result<(), Failure> {
+        self.store.data_mut().lookups.close();
+        let Some(resolved) = self.exports.resolve_dns.clone() else {
+            return Ok(());
+        };
+        let parameters = (self.root, token, size(found.len()));
+        self.store.data_mut().call_data = Some(found);
+        let result = self.lend_root(0, &mut None, host, |store| {
+            call(store, &resolved, parameters, "envoy_on_resolve_dns")
+        });
+        self.store.data_mut().call_data = None;
+        result
     }
 
     /// The plugin is about to go. Whether its guest is done; else it says `proxy_done` later.

@@ -54,9 +54,10 @@ impl Instance {
         set_deadline(&mut store, start_deadline);
 
         store.data_mut().mode = Mode::Starting;
-        let instance = guest.instance.instantiate(&mut store);
-        let instance = instance.map_err(|e| StartError::Instantiate(format!("{e:#}")))?;
-        store.data_mut().memory = instance.get_memory(&mut store, "memory");
+        let (instance, memory) = guest
+            .instantiate(&mut store)
+            .map_err(|e| StartError::Instantiate(format!("{e:#}")))?;
+        store.data_mut().memory = memory;
         // Emscripten's standalone modules have malloc, which counts when both are there.
         let allocator = match export(&mut store, &instance, "malloc")? {
             Some(allocator) => allocator,
@@ -68,7 +69,7 @@ impl Instance {
 
         if let Some(initialize) = export::<(), ()>(&mut store, &instance, "_initialize")? {
             call(&mut store, &initialize, (), "_initialize").map_err(StartError::Failed)?;
-            if let Ok(Some(main)) = export::<(u32, u32), u32>(&mut store, &instance, "main") {
+            if let Some(main) = export::<(u32, u32), u32>(&mut store, &instance, "main")? {
                 call(&mut store, &main, (0, 0), "main").map_err(StartError::Failed)?;
             } else if let Some(main) = export::<(), u32>(&mut store, &instance, "__main_void")? {
                 call(&mut store, &main, (), "__main_void").map_err(StartError::Failed)?;

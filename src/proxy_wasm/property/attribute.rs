@@ -51,8 +51,14 @@ pub(super) fn response<'a>(
     rest: &[&[u8]],
 ) -> Hostcall<Value<'a>> {
     match (name, rest) {
-        (b"code", []) => integer(exchange, Number::ResponseCode),
-        (b"code_details", []) => text(exchange, Text::ResponseCodeDetails),
+        (b"code", []) => match &exchange.reply {
+            Some(reply) => Ok(Value::Int(reply.status.into())),
+            None => integer(exchange, Number::ResponseCode),
+        },
+        (b"code_details", []) => match &exchange.reply {
+            Some(reply) => Ok(Value::text(reply.details.as_slice())),
+            None => text(exchange, Text::ResponseCodeDetails),
+        },
         (b"flags", []) => integer(exchange, Number::ResponseFlags),
         (b"grpc_status", []) => integer(exchange, Number::ResponseGrpcStatus),
         (b"size", []) => integer(exchange, Number::ResponseSize),

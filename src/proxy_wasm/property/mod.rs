@@ -8,6 +8,7 @@ mod attribute;
 mod metadata;
 pub mod missing;
 mod node;
+pub mod served;
 mod state;
 mod value;
 

@@ -43,6 +43,89 @@ fn get(bench: &mut Bench, table: &[(&str, Result<Vec<u8>, Status>)]) {
     }
 }
 
+/// A stream of which everything is known.
+fn everything() -> Stream {
+    use {Number as N, Text as T};
+    const TEXTS: [Text; 39] = [
+        T::RequestPath,
+        T::RequestUrlPath,
+        T::RequestHost,
+        T::RequestScheme,
+        T::RequestMethod,
+        T::RequestReferer,
+        T::RequestUserAgent,
+        T::RequestId,
+        T::RequestProtocol,
+        T::RequestQuery,
+        T::ResponseCodeDetails,
+        T::SourceAddress,
+        T::DestinationAddress,
+        T::ConnectionRequestedServerName,
+        T::ConnectionTlsVersion,
+        T::ConnectionSubjectLocalCertificate,
+        T::ConnectionSubjectPeerCertificate,
+        T::ConnectionDnsSanLocalCertificate,
+        T::ConnectionDnsSanPeerCertificate,
+        T::ConnectionUriSanLocalCertificate,
+        T::ConnectionUriSanPeerCertificate,
+        T::ConnectionSha256PeerCertificateDigest,
+        T::ConnectionTransportFailureReason,
+        T::ConnectionTerminationDetails,
+        T::UpstreamAddress,
+        T::UpstreamLocalAddress,
+        T::UpstreamTlsVersion,
+        T::UpstreamSubjectLocalCertificate,
+        T::UpstreamSubjectPeerCertificate,
+        T::UpstreamDnsSanLocalCertificate,
+        T::UpstreamDnsSanPeerCertificate,
+        T::UpstreamUriSanLocalCertificate,
+        T::UpstreamUriSanPeerCertificate,
+        T::UpstreamSha256PeerCertificateDigest,
+        T::UpstreamTransportFailureReason,
+        T::ClusterName,
+        T::RouteName,
+        T::VirtualHostName,
+        T::FilterChainName,
+    ];
+    const NUMBERS: [Number; 13] = [
+        N::RequestSize,
+        N::RequestTotalSize,
+        N::ResponseCode,
+        N::ResponseFlags,
+        N::ResponseGrpcStatus,
+        N::ResponseSize,
+        N::ResponseTotalSize,
+        N::SourcePort,
+        N::DestinationPort,
+        N::ConnectionId,
+        N::UpstreamPort,
+        N::UpstreamRequestAttemptCount,
+        N::ListenerDirection,
+    ];
+    let metadata = |source| ((source, "ns", "key"), Datum::Flag(true));
+    let sources = [
+        Source::Dynamic,
+        Source::Route,
+        Source::Cluster,
+        Source::UpstreamHost,
+        Source::UpstreamLocality,
+    ];
+    Stream {
+        texts: TEXTS.map(|text| (text, "text")).to_vec(),
+        numbers: NUMBERS.map(|number| (number, 1)).to_vec(),
+        mtls: Some(true),
+        start_time: Some(1),
+        duration: Some(1),
+        backend_latency: Some(1),
+        cluster_hosts: Some(1),
+        metadata: sources.map(metadata).to_vec(),
+        ..Stream::default()
+    }
+    .with_headers(Map::RequestHeaders, &[(":path", "/")])
+    .with_headers(Map::ResponseHeaders, &[(":status", "200")])
+    .with_headers(Map::ResponseTrailers, &[("x", "y")])
+}
+
 /// A request with its response.
 fn stream() -> Stream {
     Stream {
@@ -73,6 +156,29 @@ fn stream() -> Stream {
         &[(":path", "/a?b=c"), ("x-a", "1"), ("x-b", ""), ("X-A", "2")],
     )
     .with_headers(Map::ResponseHeaders, &[(":status", "200")])
+}
+
+#[test]
+fn what_is_listed_is_served_or_listed_as_missing() {
+    let plain = served::ATTRIBUTES
+        .iter()
+        .filter(|attribute| !attribute.path.bytes().any(|byte| byte.is_ascii_uppercase()));
+    for attribute in plain {
+        let path = attribute.path;
+        let missing = missing::MISSING.iter().find(|missing| missing.path == path);
+        let is_served = missing.is_none_or(|missing| missing.state == missing::State::Partly);
+        let mut bench = Bench::on_stream(everything());
+        match bench.get_property(path) {
+            Ok(_) | Err(Status::SerializationFailure) => assert!(is_served, "{path} is served"),
+            // The node is that of a process with a bootstrap.
+            Err(Status::NotFound) if path == "xds.node" => {}
+            Err(status) => assert!(!is_served, "{path}: {status:?}"),
+        }
+    }
+    for missing in missing::MISSING {
+        let is_listed = |attribute: &served::Attribute| attribute.path == missing.path;
+        assert!(served::ATTRIBUTES.iter().any(is_listed), "{}", missing.path);
+    }
 }
 
 #[test]
