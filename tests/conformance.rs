@@ -79,7 +79,7 @@ fn random_programs() {
     };
     let (seed, count) = (
         number("CONFORMANCE_SEED", 1),
-        number("CONFORMANCE_RANDOM", 3),
+        number("CONFORMANCE_RANDOM", 500),
     );
     eprintln!("seeds {seed} to {}", seed + count - 1);
     run::check("random", &random::cases(seed, count), &differences::read());

@@ -33,9 +33,12 @@ pub(super) enum Restart {
 }
 
 impl Restart {
-    pub(super) const fn wait(self) -> Duration {
+    /// How long to wait, for an instance that has lived so long. As in Envoy, a backoff counts from
+    /// the last start: who has run well is back at once.
+    pub(super) const fn wait(self, lived: Duration) -> Duration {
         match self {
-            Self::In(wait) | Self::Quarantined(wait) => wait,
+            Self::In(wait) => wait.saturating_sub(lived),
+            Self::Quarantined(wait) => wait,
         }
     }
 }

@@ -9,8 +9,8 @@ use parking_lot::Mutex;
 use crate::chain::tests::host::{Host, Trace};
 use crate::chain::{Context, Effect, Filter, Lent, Outage, Stream};
 use crate::proxy_wasm::{
-    Address, Call, CallEvent, Caps, Direction, Event, Exchange, Failure, Instance, Map, Metrics,
-    Plugin, Response, Runtime, SharedData, SharedQueues,
+    Address, Call, CallEvent, Capabilities, Caps, Direction, Event, Exchange, Failure, Instance,
+    Limits, Map, Metrics, Plugin, Response, Runtime, SharedData, SharedQueues,
 };
 use crate::telemetry::{Level, Log};
 use crate::vm::{Engine, InstanceLimits};
@@ -67,7 +67,8 @@ fn run(plugin: &Arc<Guest>, kind: &str, way: usize) {
     host.add_header(Map::RequestHeaders, b":path", b"/");
     host.add_header(Map::RequestHeaders, b"x-kind", kind.as_bytes());
     let filters = [Arc::clone(plugin) as Arc<dyn Filter>];
-    let mut stream = Stream::new(&filters, 0, exchange);
+    let mut stream = Stream::new(0, exchange);
+    stream.meet(&filters);
     // Gone while paused, while the body is held, with a call open, or whole.
     let goes_on = stream.on_headers(Direction::Request, way == 0);
     if way == 1 && goes_on {
@@ -118,7 +119,7 @@ impl Guest {
         let module = engine.compile(&wasm).unwrap();
         let guest = Runtime::new(&engine)
             .unwrap()
-            .plugin(&wasm, &module)
+            .plugin(&wasm, &module, &Capabilities::ALL)
             .unwrap();
         let plugin = Plugin {
             name: "default.soak".to_owned(),
@@ -131,6 +132,7 @@ impl Guest {
             shared_data: SharedData::default().space(""),
             shared_queues: Arc::new(SharedQueues::default()),
             metrics: Metrics::default().of("default.soak"),
+            limits: Limits::default(),
         };
         let caps = Caps {
             call_deadline: Duration::from_secs(60),
@@ -187,6 +189,10 @@ impl Filter for Guest {
 
     fn wants(&self, _: &Event) -> bool {
         true
+    }
+
+    fn outage(&self) -> Outage {
+        Outage::Skip
     }
 
     fn on_call(

@@ -6,6 +6,7 @@ use wasmtime::{ExternType, Store};
 
 use super::abi::AbiVersion;
 use super::guest::{LinkError, Runtime};
+use super::limits::Limits;
 use super::metrics::Metrics;
 use super::queue::SharedQueues;
 use super::shared_data::SharedData;
@@ -29,7 +30,7 @@ pub struct HostFunction {
 /// The functions that guests of `abi` can import, in order.
 pub fn host_functions(engine: &Engine, abi: AbiVersion) -> Result<Vec<HostFunction>, LinkError> {
     let runtime = Runtime::new(engine)?;
-    let mut store = Store::new(engine.wasmtime(), nobody());
+    let mut store = Store::new(engine.wasmtime(), nobody(engine));
     let mut functions = Vec::new();
     if let Some(linker) = runtime.linker(abi) {
         let all: Vec<_> = linker.iter(&mut store).collect();
@@ -51,7 +52,7 @@ pub fn host_functions(engine: &Engine, abi: AbiVersion) -> Result<Vec<HostFuncti
 }
 
 /// The state of a store in which nothing runs.
-fn nobody() -> State {
+fn nobody(engine: &Engine) -> State {
     let plugin = Plugin {
         name: String::new(),
         root_id: String::new(),
@@ -63,12 +64,19 @@ fn nobody() -> State {
         shared_data: SharedData::default().space(""),
         shared_queues: Arc::new(SharedQueues::default()),
         metrics: Metrics::default().of(""),
+        limits: Limits::default(),
     };
     let limits = InstanceLimits {
         memory: 0,
         table_elements: 0,
     };
-    State::new(Arc::new(plugin), Address::default(), Limiter::new(limits))
+    let limiter = Limiter::new(limits);
+    State::new(
+        Arc::new(plugin),
+        Address::default(),
+        limiter,
+        engine.clock(),
+    )
 }
 
 struct Nowhere;

@@ -24,6 +24,8 @@ pub(crate) struct Case {
     pub(crate) limit: Option<u32>,
     /// All requests go at once.
     pub(crate) together: bool,
+    /// Clients and the upstream are behind TLS, with certificates.
+    pub(crate) tls: bool,
     /// Envoy's own filter cannot bear it; what is expected stands in the case.
     pub(crate) ours_only: bool,
     pub(crate) expect: Vec<String>,
@@ -45,6 +47,8 @@ pub(crate) struct Plugin {
     pub(crate) vm_config: Option<String>,
     /// Without a VM configuration.
     pub(crate) bare: bool,
+    /// With the same virtual machine, in Envoy, as the others of the case that say so.
+    pub(crate) shares: bool,
     /// `allow_on_headers_stop_iteration`.
     pub(crate) hold_headers: bool,
     pub(crate) capabilities: Vec<String>,
@@ -255,6 +259,7 @@ fn directive(node: &Node, case: &mut Case) -> Result<(), String> {
     let first = || rest.first().cloned().ok_or("a word is missing");
     match word {
         "about" => {}
+        "tls" => case.tls = true,
         "plugin" => {
             let mut plugin = Plugin {
                 module: "probe-0_2_1".to_owned(),
@@ -273,6 +278,7 @@ fn directive(node: &Node, case: &mut Case) -> Result<(), String> {
                     "module" => value.clone_into(&mut plugin.module),
                     "fail" => value.clone_into(&mut plugin.fail),
                     "bare" => plugin.bare = true,
+                    "shared" => plugin.shares = true,
                     "hold" => plugin.hold_headers = true,
                     "vm-id" => plugin.vm_id = Some(value.to_owned()),
                     "vm-config" => plugin.vm_config = Some(value.to_owned()),

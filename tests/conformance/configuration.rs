@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::case::{Case, Plugin};
+use super::tls::{self, Hops};
 use crate::support::{free_port, module};
 
 /// Who runs the plugins.
@@ -36,6 +37,8 @@ pub(crate) struct Lane {
     /// The case's number in this Envoy.
     pub(crate) number: usize,
     pub(crate) edge: u16,
+    /// Where TLS begins and ends, if there is any.
+    pub(crate) hops: Option<Hops>,
     /// Ports behind Envoy, by cluster.
     pub(crate) ports: BTreeMap<String, Backend>,
 }
@@ -55,6 +58,11 @@ impl Lane {
     /// Marks everything of this lane.
     pub(crate) fn tag(&self) -> String {
         format!("c{:03}{}", self.number, self.side.letter())
+    }
+
+    /// Where clients connect.
+    pub(crate) fn entry(&self) -> u16 {
+        self.hops.map_or(self.edge, |hops| hops.front)
     }
 
     fn cluster(&self, name: &str) -> String {
@@ -77,9 +85,11 @@ impl Lane {
 /// plugin a virtual machine of its own in Envoy, although V8 compiles their module once.
 fn vm_config(plugin: &Plugin, index: usize, lane: &Lane) -> Option<String> {
     let own = || plugin_name(lane.number, index);
+    let shared = plugin.shares.then(|| format!("shared-{}", lane.tag()));
     plugin
         .vm_config
         .clone()
+        .or(shared)
         .or_else(|| (!plugin.bare).then(own))
 }
 
@@ -132,14 +142,7 @@ fn guest(name: &str) -> Vec<u8> {
 
 /// Everything but listeners.
 pub(crate) fn bootstrap(lanes: &[(&Case, Lane)], listeners: &Path) -> Value {
-    let clusters: Vec<_> = lanes
-        .iter()
-        .flat_map(|(_, lane)| {
-            lane.ports
-                .iter()
-                .map(|(name, backend)| cluster(&lane.cluster(name), *backend))
-        })
-        .collect();
+    let clusters: Vec<_> = lanes.iter().flat_map(|(_, lane)| clusters(lane)).collect();
     json!({
         "node": {
             "id": "probe-node",
@@ -156,11 +159,43 @@ pub(crate) fn bootstrap(lanes: &[(&Case, Lane)], listeners: &Path) -> Value {
     })
 }
 
+fn clusters(lane: &Lane) -> Vec<Value> {
+    let mut clusters = Vec::new();
+    for (name, backend) in &lane.ports {
+        let mut cluster = |backend| {
+            clusters.push(cluster(&lane.cluster(name), backend));
+            clusters.len() - 1
+        };
+        match (lane.hops, *backend) {
+            (Some(hops), Backend::Port { port, http2 }) if name == "upstream" => {
+                let port_of_back = hops.back;
+                let at = cluster(Backend::Port {
+                    port: port_of_back,
+                    http2,
+                });
+                clusters[at]["transport_socket"] = tls::to_upstream();
+                clusters.extend(tls::clusters(lane, port));
+            }
+            (_, backend) => {
+                cluster(backend);
+            }
+        }
+    }
+    clusters
+}
+
 /// The listeners, as a file for Envoy to discover: it refuses bad ones one by one.
 pub(crate) fn listeners(lanes: &[(&Case, Lane)], modules: &Modules<'_>) -> Value {
     let resources: Vec<_> = lanes
         .iter()
-        .map(|(case, lane)| listener(case, lane, modules))
+        .flat_map(|(case, lane)| {
+            let mut listeners = vec![listener(case, lane, modules)];
+            if let Some(hops) = lane.hops {
+                tls::dress(&mut listeners[0]);
+                listeners.extend(tls::listeners(lane, hops));
+            }
+            listeners
+        })
         .collect();
     json!({ "version_info": "1", "resources": resources })
 }
@@ -170,7 +205,7 @@ pub(crate) fn edge() -> u16 {
     free_port()
 }
 
-fn socket(port: u16) -> Value {
+pub(super) fn socket(port: u16) -> Value {
     json!({ "socket_address": { "address": "127.0.0.1", "port_value": port } })
 }
 

@@ -9,3 +9,4 @@ pub(crate) mod random;
 pub(crate) mod record;
 pub(crate) mod run;
 pub(crate) mod server;
+pub(crate) mod tls;

@@ -233,6 +233,9 @@ pub(crate) fn observe(case: &Case, lane: &Lane, outside: &Outside, log: &Log) ->
 
 fn normalise(lane: &Lane, outside: &Outside, lines: &mut [String]) {
     let mut ports = vec![(lane.edge, "EDGE")];
+    if let Some(hops) = lane.hops {
+        ports.push((hops.back, "UPSTREAM"));
+    }
     ports.extend(outside.clients.iter().map(|seen| (seen.port, "CLIENT")));
     for (name, backend) in &lane.ports {
         if let Backend::Port { port, .. } = backend {

@@ -5,7 +5,9 @@
 //! cannot bear is not made: a plugin resumes only what it has paused, and nothing happens to a
 //! stream that has ended. What is known to differ is not made either (`differences.txt` has a case
 //! of each): trailers made at the end of a body, what was held read after the stream, replies with
-//! a body of another length, and streams that end while another plugin waits for a callout.
+//! a body of another length, streams that end while another plugin waits for a callout, plugins that
+//! would find each other's bytes in the one buffer that Envoy has ([`Holds::mix`]), bodies that are
+//! held after headers while trailers wait, and response headers read after they have gone on.
 
 use std::fmt::Write as _;
 
@@ -36,6 +38,32 @@ struct Maker {
     old_abi: bool,
     /// There is one plugin: no other waits for anything.
     alone: bool,
+    /// It replies after the request's headers: until the reply goes out, so does the request.
+    replies_late: bool,
+    /// What each plugin so far holds back, of requests and of responses.
+    holds: Vec<[Holds; 2]>,
+}
+
+/// What a plugin may hold back of a message.
+#[derive(Clone, Copy, Default)]
+struct Holds {
+    headers: bool,
+    body: bool,
+    /// The body, but not to its end.
+    part: bool,
+    trailers: bool,
+    /// The body by an action of 2: Envoy shows it at trailers, but does not take what is done to it.
+    watermark: bool,
+}
+
+impl Holds {
+    /// Whether Envoy would show one plugin what the other holds, this one coming first in the
+    /// message's way. Envoy's filters share one buffer: resuming one passes on all of it.
+    const fn mix(self, later: Self) -> bool {
+        let any_body = self.body || self.part;
+        later.headers && (any_body || self.trailers)
+            || (later.body || later.part) && self.trailers && !self.body
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -104,6 +132,8 @@ impl Maker {
             branches: Vec::new(),
             old_abi: false,
             alone: false,
+            replies_late: false,
+            holds: Vec::new(),
         }
     }
 
@@ -133,8 +163,16 @@ impl Maker {
         let _ = writeln!(self.text, "case {seed}\n  patience 2s");
         let plugins = [1, 1, 1, 1, 2, 2, 2, 3, 3, 4, 5][self.below(11)];
         self.alone = plugins == 1;
-        for _ in 0..plugins {
-            self.plugin();
+        for index in 0..plugins {
+            let before = self.text.len();
+            loop {
+                self.holds.truncate(index);
+                self.text.truncate(before);
+                self.plugin();
+                if !self.mixes() {
+                    break;
+                }
+            }
         }
         for _ in 0..1 + self.below(2) {
             self.request();
@@ -144,7 +182,48 @@ impl Maker {
         self.text
     }
 
+    /// Whether the last plugin and one before it would mix what they hold.
+    fn mixes(&self) -> bool {
+        let Some((last, others)) = self.holds.split_last() else {
+            return false;
+        };
+        others
+            .iter()
+            .any(|other| other[0].mix(last[0]) || last[1].mix(other[1]))
+    }
+
+    /// Whether trailers may follow: where they wait already, Envoy loses a body that is held again
+    /// after its headers were resumed.
+    fn may_have_trailers(&self, direction: usize) -> bool {
+        let lanes: Vec<_> = self.holds.iter().map(|holds| holds[direction]).collect();
+        let is_lost = |holds: &Holds| holds.headers && (holds.body || holds.part);
+        if lanes.iter().any(is_lost) {
+            return false;
+        }
+        // Resumed at trailers, Envoy shows the plugins behind what is left of a buffer: nothing.
+        let last = if direction == 0 { lanes.len() - 1 } else { 0 };
+        let mut numbered = lanes.iter().enumerate();
+        let leaves = numbered.any(|(index, holds)| holds.trailers && index != last);
+        !(leaves
+            && lanes
+                .iter()
+                .any(|holds| holds.headers || holds.body || holds.part))
+    }
+
+    /// Whether the plugin at hand sees response headers that have gone on.
+    fn sees_old_headers(&self, phase: Phase) -> bool {
+        let is_after = matches!(phase, Phase::ResponseBody | Phase::ResponseTrailers);
+        is_after && self.holds.last().is_some_and(|holds| holds[1].headers)
+    }
+
+    /// What the plugin at hand holds back.
+    fn holding(&mut self, phase: Phase) -> &mut Holds {
+        let plugin = self.holds.last_mut().expect("a plugin");
+        &mut plugin[phase.direction()]
+    }
+
     fn plugin(&mut self) {
+        self.holds.push(<[Holds; 2]>::default());
         let abi = self.pick(&["0_2_1", "0_2_1", "0_2_1", "0_2_1", "0_2_0", "0_1_0"]);
         self.old_abi = abi == "0_1_0";
         let fail = self.pick(&["close", "close", "open"]);
@@ -191,6 +270,7 @@ impl Maker {
         match self.below(100) {
             0..3 if self.alone || phase.is_headers() => self.text += "      trap\n",
             3..8 if self.alone || phase.is_headers() => {
+                self.replies_late |= !phase.is_headers();
                 let status = self.pick(&["200", "401", "403", "503"]);
                 let body = self.pick(&["", "denied", "a longer text of a reply"]);
                 let reply =
@@ -202,13 +282,20 @@ impl Maker {
                     _ => writeln!(self.text, "      {reply}"),
                 };
             }
+            8..30 if self.replies_late && phase.direction() == 1 => {}
             8..30 => self.pause(phase),
             30..45 if phase.is_body() => {
                 let action = self.pick(&["1", "1", "2"]);
+                let holds = self.holding(phase);
+                holds.body = true;
+                holds.watermark |= action == "2";
                 let _ = writeln!(self.text, "      if $2 == 0 {{ ret {action} }}");
             }
             45..50 if phase.is_body() => {
                 let action = self.pick(&["1", "2"]);
+                let holds = self.holding(phase);
+                holds.part = true;
+                holds.watermark |= action == "2";
                 let _ = writeln!(
                     self.text,
                     "      if $nth == 1 {{ if $2 == 0 {{ ret {action} }} }}"
@@ -220,6 +307,14 @@ impl Maker {
 
     /// Pauses until a callout is answered.
     fn pause(&mut self, phase: Phase) {
+        let holds = self.holding(phase);
+        if phase.is_body() {
+            holds.body = true;
+        } else if phase.is_headers() {
+            holds.headers = true;
+        } else {
+            holds.trailers = true;
+        }
         let name = phase.section();
         let call = format!(
             "http_call %auth% {{\":method\"=GET, \":path\"=\"/{name}\", \":authority\"=a}} \"\" \"\" 5000; set {name} $out; set held $0"
@@ -257,7 +352,7 @@ impl Maker {
         let value = self.pick(VALUES);
         match self.below(8) {
             0 | 1 => {
-                let path = self.pick(&[
+                let mut path = self.pick(&[
                     "request.path",
                     "request.method",
                     "request.headers.x-one",
@@ -267,6 +362,9 @@ impl Maker {
                     "xds.route_name",
                     "response.code_details",
                 ]);
+                if path.starts_with("response.headers") && self.sees_old_headers(phase) {
+                    path = "plugin_name";
+                }
                 format!("prop p\"{path}\"")
             }
             2 => "setprop \"shared\" $0".to_owned(),
@@ -297,7 +395,16 @@ impl Maker {
         if phase.is_body() && map == trailers {
             map = headers.to_string();
         }
-        match self.below(16) {
+        let mut call = self.below(16);
+        let is_trailers = matches!(phase, Phase::RequestTrailers | Phase::ResponseTrailers);
+        let is_watermarked = self.holds.last().is_some_and(|h| h[direction].watermark);
+        if is_trailers && is_watermarked && matches!(call, 9..15) {
+            call = 8;
+        }
+        if map == "2" && matches!(call, 0 | 1 | 7 | 8) && self.sees_old_headers(phase) {
+            map = "0".to_owned();
+        }
+        match call {
             0 | 1 => format!("get {map} \"{name}\""),
             2 | 3 => format!("add {map} \"{name}\" \"{value}\""),
             4 | 5 => format!("replace {map} \"{name}\" \"{value}\""),
@@ -330,7 +437,7 @@ impl Maker {
         }
     }
 
-    fn body(&mut self) {
+    fn body(&mut self, direction: usize) {
         for index in 0..self.below(4) {
             if index > 0 {
                 self.text += "    wait 70ms\n";
@@ -339,7 +446,7 @@ impl Maker {
             let times = self.pick(&["1", "1", "1", "30"]);
             let _ = writeln!(self.text, "    body \"{text}\"*{times}");
         }
-        if self.chance(25) {
+        if self.chance(25) && self.may_have_trailers(direction) {
             self.text += "    trailer x-one: trailer\n";
         }
     }
@@ -353,7 +460,7 @@ impl Maker {
         } else {
             let _ = writeln!(self.text, "  request POST /path{version} chunked");
             self.headers();
-            self.body();
+            self.body(0);
         }
     }
 
@@ -362,7 +469,7 @@ impl Maker {
         let status = self.pick(&["200", "200", "200", "404", "503"]);
         let _ = writeln!(self.text, "  answer{version} chunked {status}");
         self.headers();
-        self.body();
+        self.body(1);
     }
 
     fn callout(&mut self) {

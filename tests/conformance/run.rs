@@ -20,6 +20,7 @@ use super::configuration::{self, Backend, Lane, Modules, Side, edge};
 use super::differences::{self, Difference};
 use super::observation::{Log, Outside, observe};
 use super::server::{self, Server};
+use super::tls::Hops;
 use crate::support::envoy::{Envoy, Launch};
 use crate::support::{NEWEST, module};
 
@@ -303,6 +304,10 @@ async fn stand(case: &Case, number: usize, side: Side) -> Stand {
             side,
             number,
             edge: edge(),
+            hops: case.tls.then(|| Hops {
+                front: edge(),
+                back: edge(),
+            }),
             ports,
         },
         upstream,
@@ -356,7 +361,7 @@ async fn follow(path: std::path::PathBuf, log: Arc<Mutex<Log>>) {
 
 async fn lane_of(case: &Case, stand: &Stand, log: &Mutex<Log>, envoy: &Envoy) -> Vec<String> {
     let mut outside = Outside::default();
-    let send = |request| client::send(stand.lane.edge, request, case.patience);
+    let send = |request| client::send(stand.lane.entry(), request, case.patience);
     if case.together {
         outside.clients = join_all(case.requests.iter().map(send)).await;
     } else {

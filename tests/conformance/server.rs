@@ -161,6 +161,7 @@ impl Script {
         if let Some(authority) = request.uri().authority() {
             headers.push(("host".to_owned(), authority.as_str().as_bytes().to_owned()));
         }
+        let is_head = request.method() == http::Method::HEAD;
         let (number, answer) = self.begin(line, headers.clone());
         let mut parts = Parts {
             headers,
@@ -180,6 +181,9 @@ impl Script {
             }
             let mut answer = answer.clone();
             answer.wait_first().await;
+            if is_head {
+                answer.steps.clear();
+            }
             let mut head = http::Response::builder().status(answer.word());
             for (name, value) in &answer.headers {
                 head = head.header(name.as_str(), value.as_slice());

@@ -648,7 +648,10 @@ impl Callouts for Host {
         self.state().calls.contains(&id)
     }
 
-    fn has_cluster(&mut self, name: &[u8]) -> bool {
-        name == b"upstream"
+    fn check(&mut self, cluster: &[u8]) -> Result<(), CallError> {
+        match cluster {
+            b"upstream" => Ok(()),
+            _ => Err(CallError::ClusterNotFound),
+        }
     }
 }

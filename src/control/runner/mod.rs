@@ -340,12 +340,8 @@ impl Runner {
             }
             FailStrategy::Reload => {
                 let restart = self.breaker.lock().note(Instant::now(), slot.failures);
-                // As in Envoy, the wait counts from the last start: who has run well is back at once.
                 let lived = slot.started.map_or(Duration::ZERO, |at| at.elapsed());
-                let wait = match restart {
-                    Restart::In(wait) => wait.saturating_sub(lived),
-                    Restart::Quarantined(wait) => wait,
-                };
+                let wait = restart.wait(lived);
                 self.restart_in(wait, worker);
                 let status = self.spec().fail_status;
                 let wait = wait.as_millis();
@@ -384,7 +380,7 @@ impl Runner {
                 is_waiting = true;
                 self.empty_outbox(worker, slot, root::Place::Start);
             } else {
-                slot.instance = None;
+                self.let_go(worker, slot);
             }
         }
         let wait = if is_waiting { FAREWELL } else { Duration::ZERO };
@@ -396,11 +392,23 @@ impl Runner {
         });
     }
 
+    /// Drops an instance, and tells those who look for leaks what it held.
+    fn let_go(&self, worker: u32, slot: &mut Slot) {
+        let Some(instance) = slot.instance.take() else {
+            return;
+        };
+        let log = &self.process.log;
+        if log.enabled(Level::Debug) {
+            let (resource, held) = (self.spec().resource(), instance.holdings());
+            let line = format!("plugin {resource}: worker {worker} stops: held {held}");
+            log.write(Level::Debug, line.as_bytes());
+        }
+    }
+
     /// Lets go of everything.
     fn end(&self) {
-        for slot in &self.slots {
-            let instance = slot.lock().instance.take();
-            drop(instance);
+        for (worker, slot) in (0..).zip(&self.slots) {
+            self.let_go(worker, &mut slot.lock());
         }
         self.process.forget(self.number);
         self.process.flush_metrics_soon();

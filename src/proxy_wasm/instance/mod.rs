@@ -99,12 +99,12 @@ impl Instance {
     }
 
     /// What it holds now.
-    pub fn holdings(&mut self) -> Holdings {
-        let state = self.store.data();
+    pub fn holdings(&self) -> Holdings {
+        let state = self.vm.store.data();
         let (streams, calls) = (state.streams.len(), state.calls.len());
         let memory = state
             .memory
-            .map_or(0, |memory| memory.data_size(&self.store));
+            .map_or(0, |memory| memory.data_size(&self.vm.store));
         Holdings {
             streams,
             calls,

@@ -161,16 +161,16 @@ impl Instance {
         found: Vec<u8>,
         host: &mut RootHost,
     ) -> Result<(), Failure> {
-        self.store.data_mut().lookups.close();
+        self.vm.store.data_mut().lookups.close();
         let Some(resolved) = self.exports.resolve_dns.clone() else {
             return Ok(());
         };
         let parameters = (self.root, token, size(found.len()));
-        self.store.data_mut().call_data = Some(found);
-        let result = self.lend_root(0, &mut None, host, |store| {
+        self.vm.store.data_mut().call_data = Some(found);
+        let result = self.vm.lend_root(self.root, 0, &mut None, host, |store| {
             call(store, &resolved, parameters, "envoy_on_resolve_dns")
         });
-        self.store.data_mut().call_data = None;
+        self.vm.store.data_mut().call_data = None;
         result
     }
 

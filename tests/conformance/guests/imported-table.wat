@@ -1,0 +1,12 @@
+(module
+  (import "env" "memory" (memory 2 10))
+  (import "env" "table" (table 2 4 funcref))
+  (import "env" "proxy_log" (func $log (param i32 i32 i32) (result i32)))
+  (data (i32.const 16) "init-of plugin")
+  (elem (i32.const 1) $one)
+  (func $one (result i32) (i32.const 1))
+  (func (export "proxy_abi_version_0_2_1"))
+  (func (export "malloc") (param i32) (result i32) (i32.const 1024))
+  (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+    (drop (call $log (i32.const 2) (i32.const 16) (i32.const 14)))
+    (i32.sub (call_indirect (result i32) (i32.const 1)) (i32.const 1))))
