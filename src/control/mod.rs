@@ -54,6 +54,7 @@ use lease::Leases;
 use runner::Runner;
 use tasks::Tasks;
 use threads::Work;
+use watch::Watches;
 
 /// Threads for what else may block: restarts and endings. More than one, so that a guest that takes
 /// its whole deadline does not hold up the others.
@@ -91,6 +92,7 @@ pub struct Process {
     last_number: AtomicU64,
     deployments: Mutex<HashMap<String, Weak<Deployment>>>,
     leases: Leases,
+    watches: Watches,
     /// What modules were found to be when they were looked up again, by resource.
     revisions: Mutex<HashMap<String, Digest>>,
     /// What routes say in `typed_per_filter_config`.
@@ -146,6 +148,7 @@ impl Process {
             last_number: AtomicU64::new(0),
             deployments: Mutex::default(),
             leases: Leases::default(),
+            watches: Watches::default(),
             revisions: Mutex::default(),
             routes: Mutex::default(),
             tries: Mutex::default(),

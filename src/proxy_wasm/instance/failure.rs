@@ -67,7 +67,19 @@ impl Failure {
         Self {
             cause,
             function,
-            reason: format!("{error:?}"),
+            reason: reason(error),
         }
     }
+}
+
+/// What the engine says, with the guest's stack. Not as `Debug` has it: where `RUST_BACKTRACE` is set,
+/// that would look up the names of our own stack, which takes seconds.
+fn reason(error: &wasmtime::Error) -> String {
+    let mut causes = error.chain().map(ToString::to_string);
+    let mut reason = causes.next().unwrap_or_default();
+    for cause in causes {
+        reason.push_str("\n\nCaused by:\n    ");
+        reason.push_str(&cause);
+    }
+    reason
 }
