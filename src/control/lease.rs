@@ -69,17 +69,19 @@ impl Leases {
         workers: u32,
     ) -> (Arc<Lease>, bool) {
         let mut leases = self.0.lock();
+        let resource = wanted.spec.resource();
+        let of = leases.get(&resource).into_iter().flatten();
+        let mut living = of.filter_map(Weak::upgrade);
+        if let Some(lease) = living.find(|lease| *lease.runner.wanted() == wanted) {
+            return (lease, false);
+        }
         leases.retain(|_, of| {
             of.retain(|lease| lease.strong_count() > 0);
             !of.is_empty()
         });
-        let of = leases.entry(wanted.spec.resource()).or_default();
-        let mut living = of.iter().filter_map(Weak::upgrade);
-        if let Some(lease) = living.find(|lease| *lease.runner.wanted() == wanted) {
-            return (lease, false);
-        }
         let runner = Runner::new(process, wanted, workers);
         let lease = Arc::new(Lease { runner });
+        let of = leases.entry(resource).or_default();
         of.push(Arc::downgrade(&lease));
         (lease, true)
     }

@@ -3,8 +3,8 @@
 use std::env;
 use std::fmt::Display;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use thiserror::Error;
@@ -93,7 +93,7 @@ pub(super) fn load(
     process: &Arc<Process>,
     spec: &PluginSpec,
     fetch: &FetchSettings,
-    stats: &PluginStats,
+    stats: &Arc<PluginStats>,
 ) -> Result<Loaded, LoadError> {
     // First of all: without keys, there is nothing to fetch for.
     let keys = spec.verification_key.as_ref().map(Keys::load).transpose()?;
@@ -133,7 +133,7 @@ pub(super) fn load(
         guest,
         digest: module.digest(),
         verification: module.verification().clone(),
-        plugin: Arc::new(plugin(process, spec)),
+        plugin: Arc::new(plugin(process, spec, stats)),
         caps: Caps {
             call_deadline: limits.call_deadline,
             start_deadline: limits.start_deadline,
@@ -152,7 +152,7 @@ fn compile(
     process: &Process,
     fetch: &FetchSettings,
     module: &Verified,
-    stats: &PluginStats,
+    stats: &Arc<PluginStats>,
 ) -> Result<Arc<Compiled>, LoadError> {
     let warn = |problem: &dyn Display| {
         let line = format!("cacheDir: compiled code: {problem}");
@@ -208,7 +208,7 @@ impl Loaded {
 }
 
 /// What guests and hostcalls know of the plugin.
-fn plugin(process: &Arc<Process>, spec: &PluginSpec) -> Plugin {
+fn plugin(process: &Arc<Process>, spec: &PluginSpec, stats: &Arc<PluginStats>) -> Plugin {
     let vm_id = spec.vm_id.clone();
     Plugin {
         name: spec.plugin_name(),
@@ -220,7 +220,7 @@ fn plugin(process: &Arc<Process>, spec: &PluginSpec) -> Plugin {
         config: spec.config.clone(),
         vm_config: spec.vm_config.clone().into_bytes(),
         env: environment(&spec.env),
-        log: log(process, spec),
+        log: log(process, spec, stats),
         limits: Limits {
             open_callouts: bytes(spec.limits.open_callouts.into()),
             shared_data: bytes(spec.limits.shared_data),
@@ -234,13 +234,21 @@ fn bytes(limit: u64) -> usize {
 }
 
 /// The log of a plugin. Its timer outlives the plugin by a few seconds.
-fn log(process: &Arc<Process>, spec: &PluginSpec) -> Arc<Limited> {
-    let timers = Arc::downgrade(process);
+fn log(process: &Arc<Process>, spec: &PluginSpec, stats: &Arc<PluginStats>) -> Arc<Limited> {
+    let (owner, stats) = (Arc::downgrade(process), Arc::clone(stats));
     let later = move |log: Arc<Limited>| {
-        if let Some(process) = timers.upgrade() {
-            let report = move || log.report();
-            process.timers.run_in(flood::REPORT_AFTER, report);
-        }
+        let Some(process) = owner.upgrade() else {
+            return;
+        };
+        let (owner, stats) = (Weak::clone(&owner), Arc::clone(&stats));
+        process.timers.run_in(flood::REPORT_AFTER, move || {
+            stats
+                .logs_dropped
+                .fetch_add(log.report(), Ordering::Relaxed);
+            if let Some(process) = owner.upgrade() {
+                process.flush_metrics_soon();
+            }
+        });
     };
     Limited::new(Arc::clone(&process.log), spec.resource(), later)
 }

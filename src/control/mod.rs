@@ -84,6 +84,8 @@ pub struct Process {
     loads: Jobs,
     /// Apart from `jobs`, so that no compilation holds up a tick.
     timers: Jobs,
+    /// The main thread is going to come for tasks.
+    is_pacing: AtomicBool,
     /// A stream was opened.
     is_serving: AtomicBool,
     /// Names of hosts that plugins want to know; apart, since a lookup may take long.
@@ -143,6 +145,7 @@ impl Process {
             jobs: Jobs::start("wasmplugin-job", JOB_THREADS)?,
             loads: Jobs::start("wasmplugin-load", LOAD_THREADS)?,
             timers: Jobs::start("wasmplugin-time", 1)?,
+            is_pacing: AtomicBool::new(false),
             is_serving: AtomicBool::new(false),
             lookups: Jobs::start("wasmplugin-dns", 1)?,
             last_number: AtomicU64::new(0),

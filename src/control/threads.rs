@@ -9,6 +9,7 @@
 //! Calls are sent on the main thread alone. They belong to the configuration that lent itself: when
 //! that goes, its calls are lost, and their plugins told.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -120,6 +121,19 @@ const NO_CONFIG: u64 = 0;
 /// A task that takes no longer costs its plugin nothing.
 const SHORT: Duration = Duration::from_millis(1);
 
+/// How long Envoy's threads are left alone between tasks. What is scheduled on a thread in the middle
+/// of its own event is run before that thread looks at its sockets again: tasks that post others
+/// would keep it from them for ever. So these are scheduled from elsewhere, and a moment later.
+const GAP: Duration = Duration::from_millis(1);
+
+/// Tasks at a time, so that a worker that gets them has time for its streams.
+const BATCH: usize = 64;
+
+thread_local! {
+    /// A task runs on this thread.
+    static IS_RUNNING: Cell<bool> = const { Cell::new(false) };
+}
+
 /// How long changes of metrics gather before they are told: not longer than a person waits who
 /// looks at them, not so often that it costs anything.
 const METRICS_DELAY: Duration = Duration::from_millis(100);
@@ -156,7 +170,7 @@ impl Process {
         let start = Instant::now();
         let mut now = start;
         // Tasks may post others: those wait for the next time, so that Envoy gets its turn.
-        let count = self.tasks.lock().len();
+        let count = self.tasks.lock().len().min(BATCH);
         for _ in 0..count {
             if now.saturating_duration_since(start) > TURN {
                 break;
@@ -173,8 +187,23 @@ impl Process {
             }
         }
         if self.tasks.lock().len() > 0 {
-            self.threads.wake_main_thread();
+            self.pace(now.saturating_duration_since(start).max(GAP));
         }
+    }
+
+    /// Has the main thread come again after `wait`, unless it is to come anyway.
+    fn pace(self: &Arc<Self>, wait: Duration) {
+        if self.is_pacing.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let process = Arc::downgrade(self);
+        self.timers.run_in(wait, move || {
+            if let Some(process) = process.upgrade() {
+                // First: what is posted from here on asks for another time.
+                process.is_pacing.store(false, Ordering::Release);
+                process.threads.wake_main_thread();
+            }
+        });
     }
 
     fn wake_in(self: &Arc<Self>, wait: Duration) {
@@ -192,7 +221,7 @@ impl Process {
     }
 
     /// A task that was sent to a worker did not get there.
-    pub fn send_again(&self, task: Task) {
+    pub fn send_again(self: &Arc<Self>, task: Task) {
         self.post(*task.0);
     }
 
@@ -200,6 +229,7 @@ impl Process {
     fn run(&self, work: Work, config: u64, host: &mut RootHost) -> Instant {
         let begin = Instant::now();
         let plugin = work.address().plugin;
+        let outer = IS_RUNNING.replace(true);
         if let Work::Cancel { address, token } = work {
             let id = self.forget_answer(config, address, token);
             if let (Some(id), Some(host)) = (id, host) {
@@ -208,6 +238,7 @@ impl Process {
         } else if let Some(runner) = self.runner(plugin) {
             runner.run(work, config, host);
         }
+        IS_RUNNING.set(outer);
         let end = Instant::now();
         let took = end.saturating_duration_since(begin);
         if took > SHORT {
@@ -219,7 +250,7 @@ impl Process {
     /// The call that configuration `config` knows by the number `id` has come to its end. On the
     /// main thread, which tells the plugin when it comes again: a guest may answer with another call,
     /// and where this one fails because Envoy is ending, that would end in a crash.
-    pub fn on_call(&self, config: u64, id: u64, event: CallEvent) {
+    pub fn on_call(self: &Arc<Self>, config: u64, id: u64, event: CallEvent) {
         let expected = if event.is_last() {
             self.answers.lock().remove(&(config, id))
         } else {
@@ -235,7 +266,7 @@ impl Process {
     }
 
     /// Configuration `config` is going, and its calls with it.
-    pub fn lose_calls(&self, config: u64) {
+    pub fn lose_calls(self: &Arc<Self>, config: u64) {
         let mut lost = Vec::new();
         self.answers.lock().retain(|(of, _), answer| {
             if *of == config {
@@ -252,8 +283,13 @@ impl Process {
         }
     }
 
-    pub(super) fn post(&self, work: Work) {
-        if let Err(task) = self.send_to_worker(Task::new(work)) {
+    pub(super) fn post(self: &Arc<Self>, work: Work) {
+        let task = Task::new(work);
+        if IS_RUNNING.get() {
+            self.tasks.lock().push(task);
+            return self.pace(GAP);
+        }
+        if let Err(task) = self.send_to_worker(task) {
             self.tasks.lock().push(task);
             self.threads.wake_main_thread();
         }
@@ -298,7 +334,7 @@ impl Process {
     }
 
     /// Cancels the calls that await their answer in the plugin `number`.
-    fn cancel_calls(&self, number: u64) {
+    fn cancel_calls(self: &Arc<Self>, number: u64) {
         let answers = self.answers.lock();
         let of = answers
             .values()
@@ -315,7 +351,7 @@ impl Process {
     }
 
     /// A plugin is gone.
-    pub(super) fn forget(&self, number: u64) {
+    pub(super) fn forget(self: &Arc<Self>, number: u64) {
         let forgotten = self.runners.lock().remove(&number);
         self.cancel_calls(number);
         drop(forgotten);

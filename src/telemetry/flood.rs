@@ -72,8 +72,8 @@ impl Limited {
         })
     }
 
-    /// Says how many lines were dropped since the last time.
-    pub fn report(&self) {
+    /// Says how many lines were dropped since the last time, and returns it.
+    pub fn report(&self) -> u64 {
         // First: what is dropped from here on asks for another time.
         self.is_reporting.store(false, Ordering::Release);
         let dropped = self.dropped();
@@ -85,6 +85,7 @@ impl Limited {
             );
             self.log.write(Level::Warn, line.as_bytes());
         }
+        lost
     }
 
     /// Takes a line of `len` bytes, written after `now`, off the allowance, if there is enough.
@@ -211,8 +212,8 @@ mod tests {
         assert!((BURST..written).contains(&kept), "{kept}");
         assert_eq!(log.dropped(), written - kept);
         assert_eq!(asked.load(Ordering::Relaxed), 1);
-        log.report();
-        log.report();
+        assert_eq!(log.report(), written - kept);
+        assert_eq!(log.report(), 0);
         let lines = lines.0.lock().unwrap();
         assert_eq!(lines.len() as u64, kept + 1);
         assert!(
