@@ -72,7 +72,7 @@ impl Leases {
         let resource = wanted.spec.resource();
         let of = leases.get(&resource).into_iter().flatten();
         let mut living = of.filter_map(Weak::upgrade);
-        if let Some(lease) = living.find(|lease| *lease.runner.wanted() == wanted) {
+        if let Some(lease) = living.find(|lease| lease.runner.wanted().serves(&wanted)) {
             return (lease, false);
         }
         leases.retain(|_, of| {
@@ -109,15 +109,16 @@ impl Wanted {
     }
 }
 
-impl PartialEq for Wanted {
-    /// Where and on which streams a plugin stands is not a part of it.
-    fn eq(&self, other: &Self) -> bool {
+impl Wanted {
+    /// Whether a plugin that is this is what `wanted` asks for. Where and on which streams a plugin
+    /// stands is not a part of it; and a file that is gone is no better one.
+    fn serves(&self, wanted: &Self) -> bool {
         let Self {
             spec,
             fetch,
             stamps,
             revision,
-        } = other;
+        } = wanted;
         let spec = PluginSpec {
             phase: self.spec.phase,
             priority: self.spec.priority,
@@ -125,8 +126,11 @@ impl PartialEq for Wanted {
             enabled_by_default: self.spec.enabled_by_default,
             ..spec.clone()
         };
-        let is_same = self.spec == spec && self.fetch == *fetch;
-        is_same && self.stamps == *stamps && self.revision == *revision
+        let mut stamps = self.stamps.iter().zip(stamps);
+        self.spec == spec
+            && self.fetch == *fetch
+            && self.revision == *revision
+            && stamps.all(|(own, stamp)| stamp.is_none() || own == stamp)
     }
 }
 
