@@ -313,17 +313,36 @@ impl<H: Host + ?Sized> Exchange<H> {
     /// Makes it the exchange of another stream, but for the proxy's side. What it has allocated
     /// stays.
     pub fn renew(&mut self) {
-        self.view = View::default();
-        self.actions = Actions::default();
-        self.reply = None;
-        self.key = next_key();
-        self.plugin = 0;
-        self.carrier = Carrier::default();
-        self.calls.clear();
-        self.cancelled.clear();
-        self.waiting_calls.clear();
-        self.states.clear();
-        self.stale_route = false;
+        // All fields by name, so that none is forgotten: the next stream would begin with it.
+        let Self {
+            view,
+            actions,
+            reply,
+            key,
+            plugin,
+            carrier,
+            calls,
+            cancelled,
+            waiting_calls,
+            states,
+            stale_route,
+            written,
+            properties,
+            host: _,
+        } = self;
+        *view = View::default();
+        *actions = Actions::default();
+        *reply = None;
+        *key = next_key();
+        *plugin = 0;
+        *carrier = Carrier::default();
+        calls.clear();
+        cancelled.clear();
+        waiting_calls.clear();
+        states.clear();
+        *stale_route = false;
+        *written = [0; 4];
+        *properties = 0;
     }
 
     /// The proxy's side.

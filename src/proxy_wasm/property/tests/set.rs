@@ -1,6 +1,7 @@
 //! Properties that plugins set, and the filter state.
 
 use super::*;
+use crate::proxy_wasm::limits::{MAX_PROPERTIES, MAX_PROPERTY};
 
 #[test]
 fn properties_that_plugins_set() {
@@ -135,6 +136,23 @@ fn what_is_there_already_is_not_made_anew() {
     for value in [b"1", b"2"] {
         assert_eq!(bench.set_property("shared", value), Status::Ok);
     }
+}
+
+#[test]
+fn a_stream_in_another_ones_place_may_set_as_much() {
+    let mut bench = Bench::on_stream(stream());
+    let value = vec![b'v'; MAX_PROPERTY];
+    // The names take some of it, too.
+    for number in 1..MAX_PROPERTIES / MAX_PROPERTY {
+        let name = format!("property {number}");
+        assert_eq!(bench.set_property(&name, &value), Status::Ok);
+    }
+    assert_eq!(
+        bench.set_property("one more", &value),
+        Status::InternalFailure
+    );
+    bench.exchange().renew();
+    assert_eq!(bench.set_property("one more", &value), Status::Ok);
 }
 
 #[test]
