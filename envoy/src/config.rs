@@ -138,10 +138,11 @@ impl Config {
         key: &RouteKey,
         port: impl FnOnce() -> Option<u16>,
     ) -> Filters {
-        let lineup = match &self.deployment {
-            Some(deployment) => deployment.lineup(generation, key),
-            None => Arc::clone(generation.base()),
+        let routed = match &self.deployment {
+            Some(deployment) if !key.is_empty() => Some(deployment.lineup(generation, key)),
+            _ => None,
         };
+        let lineup = routed.as_ref().unwrap_or_else(|| generation.base());
         match lineup.has_ports().then(port).flatten() {
             Some(port) => lineup.filters_on(self.phases, port),
             None => lineup.filters(self.phases),

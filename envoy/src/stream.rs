@@ -233,7 +233,7 @@ impl Stream {
             // SAFETY: in a hook of this stream.
             unsafe { envoy_dynamic_module_callback_http_set_buffer_limit(self.filter, limit) };
         }
-        machine.meet(&filters);
+        machine.meet(filters);
     }
 
     fn config(&self) -> &Config {

@@ -1,10 +1,10 @@
 //! What comes to a stream from outside of its own messages: answers to calls that it carries, and
 //! other streams' events in which a guest acts on it.
 
-use super::Context;
 use super::flow::{Body, Lane};
 use super::stream::{Effect, Reach, Stage, Stream};
 use super::views::show;
+use super::{Context, Filter};
 use crate::proxy_wasm::{Actions, CallEvent, Carrier, Direction, Exchange, OpenCall, View};
 
 impl Stream {
@@ -49,7 +49,9 @@ impl Stream {
             if !stage.context.as_ref().is_some_and(is_of) || !directions.into_iter().any(is_held) {
                 continue;
             }
-            let outage = stage.filter.outage();
+            let Some(outage) = self.filters.get(index).map(Filter::outage) else {
+                break;
+            };
             let direction = self.direction_of_reply();
             if self.bypass(index, direction, outage) {
                 self.resumes.push((direction, index));
@@ -143,8 +145,8 @@ impl Stream {
                     !self.flows.of(direction).closed && stage.lanes.of(direction).is_stopped()
                 });
             if !pauses {
-                if let Some(context) = &stage.context {
-                    stage.filter.call_elsewhere(context, token, call);
+                if let (Some(filter), Some(context)) = (self.filters.get(plugin), &stage.context) {
+                    filter.call_elsewhere(context, token, call);
                 }
                 continue;
             }
@@ -174,14 +176,11 @@ impl Stream {
             None => return,
         };
         for call in calls {
-            if let Some(stage) = self.stages.get(call.plugin)
-                && let Some(context) = stage.context
-            {
+            let plugin = (self.filters.get(call.plugin), self.context(call.plugin));
+            if let (Some(filter), Some(context)) = plugin {
                 let event = CallEvent::Lost;
                 // The stream is gone, whatever comes of it.
-                let _ended = stage
-                    .filter
-                    .on_call(&context, call.token, event, &mut self.exchange);
+                let _ended = filter.on_call(&context, call.token, event, &mut self.exchange);
             }
         }
     }
@@ -189,13 +188,10 @@ impl Stream {
     fn tell_of_call(&mut self, index: usize, token: u32, event: CallEvent) {
         let view = self.view(index, None);
         self.prepare(index, view, Carrier::Stream);
-        let Some(stage) = self.stages.get(index) else {
+        let (Some(filter), Some(context)) = (self.filters.get(index), self.context(index)) else {
             return;
         };
-        let Some(context) = stage.context else { return };
-        let result = stage
-            .filter
-            .on_call(&context, token, event, &mut self.exchange);
+        let result = filter.on_call(&context, token, event, &mut self.exchange);
         let Some(exchange) = &mut self.exchange else {
             return;
         };

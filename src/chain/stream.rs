@@ -17,6 +17,7 @@ const USUAL: usize = 6;
 /// A stream in its filter entry.
 pub struct Stream {
     pub(super) worker: u32,
+    pub(super) filters: Filters,
     pub(super) stages: SmallVec<[Stage; USUAL]>,
     pub(super) flows: Both<Flow>,
     pub(super) exchange: Lent,
@@ -28,18 +29,30 @@ pub struct Stream {
     pub(super) completed: bool,
 }
 
+/// The plugins of a stream, by number. As a whole, so that a stream counts one reference to them,
+/// not one to each: workers share the counters.
+#[derive(Default)]
+pub(super) struct Filters(Option<Arc<[Arc<dyn Filter>]>>);
+
+impl Filters {
+    pub(super) fn get(&self, index: usize) -> Option<&dyn Filter> {
+        Some(&**self.0.as_deref()?.get(index)?)
+    }
+}
+
 /// A plugin on this stream.
+#[derive(Default)]
 pub(super) struct Stage {
-    pub(super) filter: Arc<dyn Filter>,
     pub(super) context: Option<Context>,
     pub(super) reach: Reach,
     pub(super) lanes: Both<Lane>,
 }
 
 /// Whether a plugin takes part.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Reach {
     /// The request has not come to it.
+    #[default]
     Unreached,
     /// It sees the stream.
     Active,
@@ -106,6 +119,7 @@ impl Stream {
     pub fn new(worker: u32, exchange: Box<Exchange>) -> Self {
         Self {
             worker,
+            filters: Filters::default(),
             stages: SmallVec::new(),
             flows: Both::default(),
             exchange: Some(exchange),
@@ -137,19 +151,15 @@ impl Stream {
     /// Lets go of the plugins of a stream that is completed: one that waits to be renewed must not
     /// keep them.
     pub fn empty(&mut self) {
+        self.filters = Filters::default();
         self.stages.clear();
     }
 
     /// The plugins that the stream meets; before its first event.
-    pub fn meet(&mut self, filters: &[Arc<dyn Filter>]) {
-        let stage = |filter: &Arc<dyn Filter>| Stage {
-            filter: Arc::clone(filter),
-            context: None,
-            reach: Reach::Unreached,
-            lanes: Both::default(),
-        };
+    pub fn meet(&mut self, filters: Arc<[Arc<dyn Filter>]>) {
         self.stages.clear();
-        self.stages.extend(filters.iter().map(stage));
+        self.stages.extend(filters.iter().map(|_| Stage::default()));
+        self.filters = Filters(Some(filters));
     }
 
     /// Headers have arrived. Whether they go on; if not, body events follow all the same.
@@ -232,25 +242,25 @@ impl Stream {
             log: true,
             ..View::default()
         };
-        let stages = &mut self.stages;
-        for stage in &mut *stages {
+        for (index, stage) in self.stages.iter_mut().enumerate() {
+            let Some(filter) = self.filters.get(index) else {
+                break;
+            };
             // Plugins that the request never came to see its end, too.
             if stage.reach == Reach::Unreached {
                 show(&mut self.exchange, View::default());
-                stage.context = stage.filter.open(self.worker, &mut self.exchange).ok();
+                stage.context = filter.open(self.worker, &mut self.exchange).ok();
             }
             if let Some(context) = stage.context.filter(|_| stage.reach != Reach::Bypassed) {
                 show(&mut self.exchange, log);
-                stage.filter.log(&context, &mut self.exchange);
+                filter.log(&context, &mut self.exchange);
             }
         }
         for index in 0..self.stages.len() {
             let view = self.view_of_the_end(index);
             show(&mut self.exchange, view);
-            if let Some(stage) = self.stages.get(index)
-                && let Some(context) = &stage.context
-            {
-                stage.filter.delete(context, &mut self.exchange);
+            if let (Some(filter), Some(context)) = (self.filters.get(index), self.context(index)) {
+                filter.delete(&context, &mut self.exchange);
             }
         }
         show(&mut self.exchange, View::default());
@@ -290,7 +300,10 @@ impl Stream {
             exchange.plugin = index;
             exchange.carrier = Carrier::StreamIfPaused;
         }
-        let opened = stage.filter.open(self.worker, &mut self.exchange);
+        let Some(filter) = self.filters.get(index) else {
+            return true;
+        };
+        let opened = filter.open(self.worker, &mut self.exchange);
         let actions = self
             .exchange
             .as_mut()
@@ -333,20 +346,17 @@ impl Stream {
 
     /// Whether plugin `index` has a callback for `event`.
     fn wants(&self, index: usize, event: &Event) -> bool {
-        let stage = self.stages.get(index);
-        stage.is_some_and(|stage| stage.filter.wants(event))
+        let filter = self.filters.get(index);
+        filter.is_some_and(|filter| filter.wants(event))
     }
 
     pub(super) fn call_with(&mut self, index: usize, event: &Event, view: View) -> Step {
         let direction = direction_of(event);
         self.prepare(index, view, Carrier::StreamIfPaused);
-        let Some(stage) = self.stages.get(index) else {
+        let (Some(filter), Some(context)) = (self.filters.get(index), self.context(index)) else {
             return Step::Action(action::CONTINUE);
         };
-        let Some(context) = stage.context else {
-            return Step::Action(action::CONTINUE);
-        };
-        let result = stage.filter.on_event(&context, event, &mut self.exchange);
+        let result = filter.on_event(&context, event, &mut self.exchange);
         let Some(exchange) = &mut self.exchange else {
             return Step::Closed;
         };
@@ -377,7 +387,7 @@ impl Stream {
             if lane.headers == Headers::Waiting {
                 lane.headers = Headers::Held(Hold::AllWatermarked);
             }
-            self.reply(direction, reply);
+            self.reply(direction, *reply);
             return Step::Closed;
         }
         if actions.close {

@@ -1,8 +1,8 @@
 //! What plugins may see, and where bytes and plugins are.
 
-use super::Lent;
 use super::flow::{Body, Flow, Headers, Lane};
 use super::stream::{Reach, Stream};
+use super::{Context, Filter, Lent};
 use crate::proxy_wasm::{Direction, Event, Map, View, Window};
 
 impl Stream {
@@ -101,9 +101,14 @@ impl Stream {
         stage.is_some_and(|stage| stage.reach == Reach::Active)
     }
 
+    /// The context of plugin `index`, if it has one.
+    pub(super) fn context(&self, index: usize) -> Option<Context> {
+        self.stages.get(index)?.context
+    }
+
     pub(super) fn holds_headers_only(&self, index: usize) -> bool {
-        let stage = self.stages.get(index);
-        stage.is_some_and(|stage| stage.filter.holds_headers_only())
+        let filter = self.filters.get(index);
+        filter.is_some_and(Filter::holds_headers_only)
     }
 
     #[allow(clippy::indexing_slicing, reason = "plugins are counted by the stages")]

@@ -214,12 +214,9 @@ impl Deployment {
         self.publish();
     }
 
-    /// The lineup of the route that `key` names, for a stream of `generation`. What the route names
+    /// The lineup of the route that `key`, not an empty one, names, for a stream of `generation`. What the route names
     /// first is loaded in the background.
     pub fn lineup(&self, generation: &Arc<Generation>, key: &[u8]) -> Arc<Lineup> {
-        if key.is_empty() {
-            return Arc::clone(generation.base());
-        }
         match generation.routes().get(key) {
             Some(lineup) => {
                 lineup.touch();

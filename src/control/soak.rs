@@ -66,9 +66,9 @@ fn run(plugin: &Arc<Guest>, kind: &str, way: usize) {
     let host = exchange.host_mut();
     host.add_header(Map::RequestHeaders, b":path", b"/");
     host.add_header(Map::RequestHeaders, b"x-kind", kind.as_bytes());
-    let filters = [Arc::clone(plugin) as Arc<dyn Filter>];
+    let plugin = Arc::clone(plugin) as Arc<dyn Filter>;
     let mut stream = Stream::new(0, exchange);
-    stream.meet(&filters);
+    stream.meet(Arc::new([plugin]));
     // Gone while paused, while the body is held, with a call open, or whole.
     let goes_on = stream.on_headers(Direction::Request, way == 0);
     if way == 1 && goes_on {

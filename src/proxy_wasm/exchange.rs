@@ -171,8 +171,9 @@ impl View {
 /// What guests asked of the stream itself.
 #[derive(Debug, Default)]
 pub struct Actions {
-    /// `proxy_send_local_response`: the first wins, but for the details, where the last does.
-    pub reply: Option<Reply>,
+    /// `proxy_send_local_response`: the first wins, but for the details, where the last does. In a
+    /// box: actions are moved after every call, replies are rare.
+    pub reply: Option<Box<Reply>>,
     /// `proxy_continue_stream` for requests.
     pub resume_request: bool,
     /// `proxy_continue_stream` for responses.

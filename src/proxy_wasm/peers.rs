@@ -56,6 +56,10 @@ pub fn later(work: Box<dyn FnOnce()>) {
 
 /// Lets the streams that guests acted on go on, until there are none; then does what was put off.
 pub fn settle() {
+    // As nearly always; asked once.
+    if PEERS.with_borrow(|peers| peers.touched.is_empty() && peers.later.is_empty()) {
+        return;
+    }
     while let Some(peer) = PEERS.with_borrow_mut(|peers| peers.touched.pop()) {
         peer.settle();
     }

@@ -162,7 +162,7 @@ impl Envoy {
             .iter()
             .map(|of| Arc::clone(of) as Arc<dyn Filter>);
         let mut machine = Stream::new(0, exchange);
-        machine.meet(&filters.collect::<Vec<_>>());
+        machine.meet(filters.collect());
         self.streams[free] = Some(Rc::new(Open {
             key,
             machine: RefCell::new(machine),

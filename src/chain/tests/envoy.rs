@@ -61,10 +61,10 @@ impl Envoy {
         let filters = scripts.iter().zip('A'..).map(|(script, name)| {
             Arc::new(Script::parse(script, name, trace.clone())) as Arc<dyn Filter>
         });
-        Self::with_filters(&filters.collect::<Vec<_>>(), trace)
+        Self::with_filters(filters.collect(), trace)
     }
 
-    pub(super) fn with_filters(filters: &[Arc<dyn Filter>], trace: Trace) -> Self {
+    pub(super) fn with_filters(filters: Arc<[Arc<dyn Filter>]>, trace: Trace) -> Self {
         let exchange: Box<Exchange> = Box::new(Exchange::new(Host::new(trace.clone())));
         let mut stream = Stream::new(7, exchange);
         stream.meet(filters);

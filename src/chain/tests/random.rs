@@ -162,14 +162,14 @@ impl Round {
         };
         let plugins: Vec<_> = (0..dice.below(5)).map(plugin).collect();
         let filters = plugins.iter().map(|p| Arc::clone(p) as Arc<dyn Filter>);
-        let filters: Vec<_> = filters.collect();
+        let envoy = Envoy::with_filters(filters.collect(), Trace::default());
         let mut parts = Both::default();
         for direction in DIRECTIONS {
             *parts.of_mut(direction) = parts_of(&dice);
         }
         Self {
             seed,
-            envoy: Envoy::with_filters(&filters, Trace::default()),
+            envoy,
             dice,
             plugins,
             asked,
@@ -305,10 +305,12 @@ impl Plugin {
         }
         if self.temper == Temper::Wild && self.dice.one_in(12) {
             exchange.actions.close = self.dice.one_in(2);
-            exchange.actions.reply = self.dice.one_in(2).then(|| Reply {
-                status: 403,
-                body: self.dice.letters(self.dice.below(3)),
-                ..Reply::default()
+            exchange.actions.reply = self.dice.one_in(2).then(|| {
+                Box::new(Reply {
+                    status: 403,
+                    body: self.dice.letters(self.dice.below(3)),
+                    ..Reply::default()
+                })
             });
             answer = 1;
         }

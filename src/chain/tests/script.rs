@@ -106,7 +106,7 @@ impl Script {
             "skip" => return Err(Outage::Skip),
             "refuse" => return Err(refusal()),
             _ => match doing.strip_prefix("reply=") {
-                Some(reply) => actions.reply = Some(reply_of(reply)),
+                Some(reply) => actions.reply = Some(Box::new(reply_of(reply))),
                 None => {
                     let (target, rest) = doing.split_at(1);
                     let (how, what) = rest.split_at(1);

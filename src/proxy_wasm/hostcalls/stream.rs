@@ -110,7 +110,7 @@ pub(in crate::proxy_wasm) fn send_local_response(
     };
     memory::ask(guest, |actions| match &mut actions.reply {
         Some(first) => first.details = reply.details,
-        none => *none = Some(reply),
+        none => *none = Some(Box::new(reply)),
     });
     Ok(())
 }
