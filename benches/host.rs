@@ -13,10 +13,15 @@ mod support;
 
 use std::fs;
 use std::hint::black_box;
+use std::sync::Arc;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use support::guests::{self, CALLS, FAMILIES};
-use support::{bench_settings, filters, loaded, module, plan, process, stream, stream_with_body};
+use support::{
+    Passing, bench_settings, filters, loaded, module, plan, process, stream, stream_with_body,
+};
+use wasmplugin_host::chain::Filter;
+use wasmplugin_host::control::{self, Filters};
 use wasmplugin_host::proxy_wasm::AbiVersion;
 
 fn resources(c: &mut Criterion) {
@@ -42,6 +47,16 @@ fn loading(c: &mut Criterion) {
             BatchSize::PerIteration,
         );
     });
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let cached = format!("cacheDir: {}\n{settings}", directory.path().display());
+    drop(loaded(&process(), &cached));
+    group.bench_function("first plugin of a module whose code is in cacheDir", |b| {
+        b.iter_batched(
+            process,
+            |process| loaded(&process, &cached),
+            BatchSize::PerIteration,
+        );
+    });
     let process = process();
     let _kept = loaded(&process, &bench_settings(1, "nothing"));
     group.bench_function("another plugin of the same module", |b| {
@@ -51,6 +66,29 @@ fn loading(c: &mut Criterion) {
         let _kept = loaded(&process, &settings);
         b.iter(|| loaded(&process, &settings));
     });
+    group.finish();
+}
+
+/// A stream's way without WebAssembly: which plugins it meets, and the machine that it passes through.
+fn chain(c: &mut Criterion) {
+    let process = process();
+    let mut group = c.benchmark_group("chain");
+    let deployment = loaded(&process, &bench_settings(1, "nothing"));
+    group.bench_function("choose the generation", |b| {
+        b.iter(|| {
+            let generation = control::open(&deployment, 1);
+            control::opened();
+            generation
+        });
+    });
+    for count in [1, 5, 50] {
+        let filters: Filters = (0..count)
+            .map(|_| Arc::new(Passing) as Arc<dyn Filter>)
+            .collect();
+        group.bench_function(format!("{count} filters that do nothing"), |b| {
+            b.iter(|| stream(&filters));
+        });
+    }
     group.finish();
 }
 
@@ -92,5 +130,5 @@ fn hostcalls(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, resources, loading, streams, hostcalls);
+criterion_group!(benches, resources, loading, chain, streams, hostcalls);
 criterion_main!(benches);

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 pub(crate) const CALLS: u64 = 1000;
 
 /// A family of host functions: its name, and the call, given in WebAssembly's text form. Text is at
-/// 16 (`x-api-key`), 32 (`request.path`, as a path), 48 (`a-key`); results go to 64 and 68.
-pub(crate) const FAMILIES: [(&str, &str); 9] = [
+/// 16 (`x-api-key`), 32 (`request.path`, as a path), 48 (`a-key`), 96 (a map of one header); results
+/// go to 64 and 68.
+pub(crate) const FAMILIES: [(&str, &str); 10] = [
     (
         "get a header",
         "(call $get_header (i32.const 0) (i32.const 16) (i32.const 9) (i32.const 64) (i32.const 68))",
@@ -20,6 +21,10 @@ pub(crate) const FAMILIES: [(&str, &str); 9] = [
     (
         "get all headers",
         "(call $get_pairs (i32.const 0) (i32.const 64) (i32.const 68))",
+    ),
+    (
+        "set all headers",
+        "(call $set_pairs (i32.const 0) (i32.const 96) (i32.const 28))",
     ),
     (
         "get a property",
@@ -50,6 +55,7 @@ const GUEST: &str = r#"(module
   (import "env" "proxy_replace_header_map_value"
     (func $set_header (param i32 i32 i32 i32 i32) (result i32)))
   (import "env" "proxy_get_header_map_pairs" (func $get_pairs (param i32 i32 i32) (result i32)))
+  (import "env" "proxy_set_header_map_pairs" (func $set_pairs (param i32 i32 i32) (result i32)))
   (import "env" "proxy_get_property" (func $get_property (param i32 i32 i32 i32) (result i32)))
   (import "env" "proxy_get_buffer_bytes"
     (func $get_buffer (param i32 i32 i32 i32 i32) (result i32)))
@@ -65,6 +71,7 @@ const GUEST: &str = r#"(module
   (data (i32.const 16) "x-api-key")
   (data (i32.const 32) "request\00path")
   (data (i32.const 48) "a-key")
+  (data (i32.const 96) "\01\00\00\00\09\00\00\00\05\00\00\00x-api-key\00value\00")
   (global $metric (mut i32) (i32.const 0))
   (func (export "proxy_abi_version_0_2_1"))
   (func (export "proxy_on_memory_allocate") (param i32) (result i32) (i32.const 65536))

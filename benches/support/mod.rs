@@ -12,12 +12,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use wasmplugin_host::chain::Stream;
+use wasmplugin_host::chain::{Context, Filter, Lent, Outage, Stream};
 use wasmplugin_host::control::{Deployment, Filters, Letter, Process, Task, Threads};
 use wasmplugin_host::plugin::{self, PhaseSet, Plan};
 use wasmplugin_host::proxy_wasm::{
-    Attributes, Bodies, Callouts, Direction, Exchange, FilterState, Headers, Map, Metadata, Number,
-    Text,
+    Attributes, Bodies, Callouts, Direction, Event, Exchange, FilterState, Headers, Map, Metadata,
+    Number, Text,
 };
 use wasmplugin_host::telemetry::{Level, Log};
 
@@ -153,6 +153,35 @@ impl FilterState for Request {}
 
 impl Callouts for Request {}
 
+/// A filter that lets everything pass.
+pub(crate) struct Passing;
+
+impl Filter for Passing {
+    fn open(&self, worker: u32, _: &mut Lent) -> Result<Context, Outage> {
+        Ok(Context {
+            worker,
+            instance: 1,
+            id: 1,
+        })
+    }
+
+    fn on_event(&self, _: &Context, _: &Event, _: &mut Lent) -> Result<u32, Outage> {
+        Ok(0)
+    }
+
+    fn wants(&self, _: &Event) -> bool {
+        true
+    }
+
+    fn outage(&self) -> Outage {
+        Outage::Skip
+    }
+
+    fn log(&self, _: &Context, _: &mut Lent) {}
+
+    fn delete(&self, _: &Context, _: &mut Lent) {}
+}
+
 /// A module in the repository.
 pub(crate) fn module(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
@@ -233,7 +262,7 @@ fn with_stream(filters: &Filters, request: Request, events: impl FnOnce(&mut Str
     let exchange = stream.exchange().expect("the exchange is back");
     let host: &mut dyn Any = exchange.host_mut();
     *host.downcast_mut().expect("a request") = request;
-    stream.meet(filters);
+    stream.meet(Arc::clone(filters));
     events(&mut stream);
     stream.complete();
     stream.empty();

@@ -158,7 +158,9 @@ impl Stream {
             body.extend_from_slice(unsafe { bytes(chunk) });
         }
         if self.work == Work::Rewrite {
-            body.make_ascii_uppercase();
+            if let Some(start) = body.first_chunk_mut() {
+                *start = *b"seen";
+            }
             // SAFETY: in a body hook of this stream; Envoy copies the data.
             unsafe {
                 envoy_dynamic_module_callback_http_drain_body(
