@@ -8,6 +8,7 @@ pub(crate) mod faulty;
 pub(crate) mod guests;
 pub(crate) mod http;
 pub(crate) mod images;
+pub(crate) mod install;
 pub(crate) mod load;
 pub(crate) mod module;
 pub(crate) mod registry;

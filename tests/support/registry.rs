@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use super::install::install;
 use super::{free_port, http, module, wait_for};
 
 /// The user of registries that want one, and the password.
@@ -179,15 +180,7 @@ pub(crate) fn certificate(directory: &Path) {
 /// The path of a program, installed where it is missing.
 fn tool(name: &'static str) -> &'static str {
     static INSTALLED: OnceLock<()> = OnceLock::new();
-    INSTALLED.get_or_init(|| {
-        let script = module::root().join("tests/support/registry/install.sh");
-        let output = Command::new(script).output().expect("a shell");
-        assert!(
-            output.status.success(),
-            "tests/support/registry/install.sh: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-    });
+    INSTALLED.get_or_init(|| install(&["docker-registry", "skopeo", "openssl"]));
     name
 }
 

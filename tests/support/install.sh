@@ -1,8 +1,11 @@
 #!/usr/bin/env bash
-# Installs what the tests of registries run, where it is missing: Debian packages, so as root.
+# Installs programs that tests run, where they are missing: Debian packages of the same names, so as
+# root.
+#
+#   tests/support/install.sh PROGRAM...
 set -euo pipefail
 missing=()
-for program in docker-registry skopeo openssl; do
+for program; do
     command -v "$program" >/dev/null || missing+=("$program")
 done
 [ ${#missing[@]} -eq 0 ] && exit
