@@ -11,7 +11,9 @@ DEV := $(TARGET)/debug
 
 # Test files that start or read real Envoys and need the module built; `check` leaves them out.
 ENVOY_TESTS := abi conformance e2e examples failures hostile life reload routes sdks signatures soak sources
-PLAIN_TESTS := $(filter-out $(ENVOY_TESTS),$(basename $(notdir $(wildcard tests/*.rs))))
+# Needs valgrind, and takes its time.
+COUNTING_TESTS := instructions
+PLAIN_TESTS := $(filter-out $(ENVOY_TESTS) $(COUNTING_TESTS),$(basename $(notdir $(wildcard tests/*.rs))))
 
 GUESTS := $(wildcard examples/*/Cargo.toml)
 

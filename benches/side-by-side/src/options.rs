@@ -64,7 +64,7 @@ impl Options {
             (0, false) => full,
             _ => given,
         };
-        options.rounds = or(options.rounds, 5, 15);
+        options.rounds = or(options.rounds, 5, 11);
         options.requests = or(options.requests, 4_000, 20_000);
         options
     }
