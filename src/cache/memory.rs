@@ -18,6 +18,9 @@ pub type Key = [u8; 32];
 #[derive(Debug, Default)]
 pub struct Modules {
     slots: Mutex<HashMap<Key, Arc<Slot>>>,
+    /// Held while a module is compiled. The compiler uses all processors for one; several at a time
+    /// would only need the memory of all of them, which allocators are slow to give back.
+    compiling: Mutex<()>,
 }
 
 /// One module. Whoever comes while it is being compiled waits at the lock, and nobody else.
@@ -90,7 +93,10 @@ impl Modules {
         let compiled = Arc::new(Compiled {
             module: match found {
                 Some(module) => module,
-                None => compile(engine, directory, key, bytes, tell)?,
+                None => {
+                    let _turn = self.compiling.lock();
+                    compile(engine, directory, key, bytes, tell)?
+                }
             },
         });
         *module = Arc::downgrade(&compiled);

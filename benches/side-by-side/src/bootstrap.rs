@@ -77,6 +77,12 @@ impl Setup {
         .to_string()
     }
 
+    /// What each plugin is told. Guests take what they know: the large one wants a header's name, and
+    /// a word to replace.
+    fn configuration(&self) -> Value {
+        json!({ "work": self.work, "header": "x-tour", "from": "cat" })
+    }
+
     fn native(&self) -> Value {
         json!({
             "name": "native",
@@ -102,7 +108,7 @@ impl Setup {
                         "runtime": "envoy.wasm.runtime.v8",
                         "code": { "local": { "filename": module } },
                     },
-                    "configuration": string(&json!({ "work": self.work }).to_string()),
+                    "configuration": string(&self.configuration().to_string()),
                 },
             },
         })
@@ -116,7 +122,7 @@ impl Setup {
                 "metadata": { "name": format!("p{number}") },
                 "spec": {
                     "url": format!("file://{}", module.display()),
-                    "pluginConfig": { "work": self.work },
+                    "pluginConfig": self.configuration(),
                 },
             })
         };
