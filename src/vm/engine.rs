@@ -13,15 +13,14 @@ use super::deadline::{Clock, Deadline, Start, Ticker};
 const GUEST_STACK: usize = 512 * 1024;
 
 /// Address space below which guests' memories are not laid out for speed: one takes 4 GiB then, so
-/// that its code need not compare addresses with its size. That is nothing of 128 TiB, but the end
-/// under a limit like `ulimit -v`.
+/// that it never moves as it grows. That is nothing of 128 TiB, but the end under a limit like
+/// `ulimit -v`.
 const AMPLE_ADDRESS_SPACE: u64 = 1 << 40;
 
 /// Address space of a guest's memory where that is scarce. Beyond it a memory moves as it grows.
 const SCARCE_RESERVATION: u64 = 4 << 20;
 
-/// What follows a memory that its code compares addresses with: small offsets need no comparison of
-/// their own.
+/// What follows a memory, in case that its code is wrong.
 const SCARCE_GUARD: u64 = 64 << 10;
 
 /// The process's WebAssembly engine.
@@ -41,6 +40,10 @@ impl Engine {
     pub fn new() -> Result<Self, CompileError> {
         let mut config = Config::new();
         config.epoch_interruption(true).max_wasm_stack(GUEST_STACK);
+        // Traps are found by comparing, not by signals. V8, in Envoy's own Wasm filter, has a handler
+        // of signals that goes for good once it meets a fault that is not V8's; the next guest of
+        // V8's that reaches outside of its memory would end Envoy.
+        config.signals_based_traps(false);
         if address_space() < AMPLE_ADDRESS_SPACE {
             config
                 .memory_reservation(SCARCE_RESERVATION)

@@ -29,6 +29,7 @@ pub(crate) struct Launch {
     directory: PathBuf,
     environment: Vec<(OsString, OsString)>,
     log_levels: String,
+    address_space: Option<u64>,
 }
 
 impl Launch {
@@ -40,6 +41,7 @@ impl Launch {
             directory: module::root().to_owned(),
             environment: Vec::new(),
             log_levels: "dynamic_modules:debug".to_owned(),
+            address_space: None,
         }
     }
 
@@ -59,6 +61,13 @@ impl Launch {
     #[must_use]
     pub(crate) fn log_levels(mut self, levels: &str) -> Self {
         levels.clone_into(&mut self.log_levels);
+        self
+    }
+
+    /// Bytes of address space that it may have, as `ulimit -v` sets it.
+    #[must_use]
+    pub(crate) fn address_space(mut self, bytes: u64) -> Self {
+        self.address_space = Some(bytes);
         self
     }
 
@@ -132,7 +141,16 @@ impl Launch {
         let config = directory.path().join("bootstrap.yaml");
         fs::write(&config, bootstrap).expect("a bootstrap");
         let log = File::create(directory.path().join("log")).expect("a log");
-        let mut command = Command::new(module::envoy(&self.version));
+        let envoy = module::envoy(&self.version);
+        let mut command = match self.address_space {
+            None => Command::new(envoy),
+            Some(bytes) => {
+                let mut shell = Command::new("sh");
+                let limited = format!("ulimit -v {} && exec \"$0\" \"$@\"", bytes >> 10);
+                shell.args(["-c", &limited]).arg(envoy);
+                shell
+            }
+        };
         command
             .arg("--config-path")
             .arg(config)
@@ -228,18 +246,27 @@ impl Envoy {
 
     /// Resident memory in bytes.
     pub(crate) fn memory(&self) -> u64 {
+        self.measured("VmRSS:")
+    }
+
+    /// The most address space that it had, in bytes.
+    pub(crate) fn address_space(&self) -> u64 {
+        self.measured("VmPeak:")
+    }
+
+    fn measured(&self, name: &str) -> u64 {
         let pid = self.child.as_ref().expect("running").id();
         let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("a process");
         let kilobytes: u64 = status
             .lines()
             .find_map(|line| {
-                line.strip_prefix("VmRSS:")?
+                line.strip_prefix(name)?
                     .trim()
                     .strip_suffix(" kB")?
                     .parse()
                     .ok()
             })
-            .expect("VmRSS");
+            .expect("a size in kB");
         kilobytes * 1024
     }
 
