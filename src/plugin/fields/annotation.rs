@@ -66,10 +66,11 @@ pub(in super::super) static ANNOTATIONS: Shape = Shape {
         field(
             "capabilities",
             formed(&CAPABILITIES),
-            "Host functions that it may call, with commas between them; an empty text allows none.",
+            "Host functions that it may call and callbacks that it is called for, with commas between \
+             them; an empty text allows none.",
         )
         .or(Words("all"))
-        .in_istio("all functions are allowed"),
+        .in_istio("all are allowed"),
         field(
             "enabled-by-default",
             Kind::Quoted(&FLAG),
