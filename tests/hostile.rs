@@ -54,7 +54,7 @@ const MEMORY: u64 = 1 << 30;
 
 #[test]
 fn fail_close_refuses_the_streams_of_hostile_guests_and_no_others() {
-    run("FAIL_CLOSE", |envoy, port, hostile| {
+    run("FAIL_CLOSE", 1, |envoy, port, hostile| {
         let fails = |response: &io::Result<Response>| matches!(response, Ok(response) if response.status == 503);
         let first = post(port);
         match hostile.fate {
@@ -89,7 +89,7 @@ fn fail_close_refuses_the_streams_of_hostile_guests_and_no_others() {
 
 #[test]
 fn fail_open_serves_streams_without_the_hostile_guest() {
-    run("FAIL_OPEN", |_, port, hostile| {
+    run("FAIL_OPEN", 1, |_, port, hostile| {
         let first = post(port);
         match hostile.fate {
             Fate::Answers(status) => {
@@ -101,6 +101,27 @@ fn fail_open_serves_streams_without_the_hostile_guest() {
         }
         if !matches!(hostile.fate, Fate::Any | Fate::Answers(_)) {
             serves(&post(port), &hostile.name);
+        }
+    });
+}
+
+/// A fresh instance fails as the first one did, and the streams between them are refused.
+#[test]
+fn fail_reload_refuses_what_fails_and_tries_again() {
+    run("FAIL_RELOAD", 2, |_, port, hostile| {
+        let refused = |response: &io::Result<Response>| matches!(response, Ok(response) if response.status == 503);
+        let name = &hostile.name;
+        match hostile.fate {
+            Fate::Never | Fate::Fails | Fate::FailsChanged => {
+                let response = post(port);
+                assert!(refused(&response), "{name}: {response:?}");
+            }
+            // Until the first request the instance is good, and so is the fresh one.
+            Fate::FailsAfter => wait_for(name, SOON, || {
+                let response = post(port);
+                (!refused(&response)).then(|| serves(&response, name))
+            }),
+            _ => drop(post(port)),
         }
     });
 }
@@ -126,8 +147,9 @@ fn post_for(port: u16, patience: Duration) -> io::Result<Response> {
 }
 
 /// Starts an Envoy of one worker with a listener for each hostile guest, a good plugin in front of
-/// each, and one listener with good plugins alone, which is asked for all the time.
-fn run(strategy: &str, check: impl Fn(&Envoy, u16, &Hostile)) {
+/// each, and one listener with good plugins alone, which is asked for all the time. Has all of them
+/// checked so many times, and Envoy quit.
+fn run(strategy: &str, rounds: u32, check: impl Fn(&Envoy, u16, &Hostile)) {
     // One after the other: each keeps all of a machine busy. A poisoned lock is as good.
     static TURN: Mutex<()> = Mutex::new(());
     let _turn = TURN.lock();
@@ -138,6 +160,11 @@ fn run(strategy: &str, check: impl Fn(&Envoy, u16, &Hostile)) {
     assert!(corpus.len() >= 60, "{} guests", corpus.len());
     if let Ok(part) = env::var("HOSTILE_GUEST") {
         corpus.retain(|hostile| hostile.name.contains(&part));
+    }
+    if rounds > 1 {
+        // The others go on as they were.
+        let is_stable = |fate| matches!(fate, Fate::Lives | Fate::Answers(_) | Fate::Any);
+        corpus.retain(|hostile| !is_stable(hostile.fate));
     }
     let good = plugin("good", &mark, "priority: 1\npluginConfig: { good: true }");
     let mut bootstrap = Bootstrap::new(upstream.port())
@@ -165,34 +192,51 @@ fn run(strategy: &str, check: impl Fn(&Envoy, u16, &Hostile)) {
         let neighbour = scope.spawn(|| keep_asking(ports[0], &done));
         // Also when a check panics.
         let stop = Stop(&done);
-        let mut failed = Vec::new();
-        for (hostile, port) in corpus.iter().zip(&ports[1..]) {
-            let begin = Instant::now();
-            // All of them are told, not the first alone.
-            let checked = catch_unwind(AssertUnwindSafe(|| check(&envoy, *port, hostile)));
-            if checked.is_err() {
-                failed.push(hostile.name.as_str());
+        let mut wrong = Vec::new();
+        let mut failures = Vec::new();
+        for _ in 0..rounds {
+            for (hostile, port) in corpus.iter().zip(&ports[1..]) {
+                let begin = Instant::now();
+                // All of them are told, not the first alone.
+                let checked = catch_unwind(AssertUnwindSafe(|| check(&envoy, *port, hostile)));
+                if checked.is_err() {
+                    wrong.push(hostile.name.as_str());
+                }
+                if begin.elapsed() > SLOW {
+                    println!("{strategy}: {} took {:?}", hostile.name, begin.elapsed());
+                }
+                assert!(!neighbour.is_finished(), "{}: the neighbour", hostile.name);
             }
-            if begin.elapsed() > SLOW {
-                println!("{strategy}: {} took {:?}", hostile.name, begin.elapsed());
-            }
-            assert!(!neighbour.is_finished(), "{}: the neighbour", hostile.name);
+            failures.push(failures_of(&envoy));
         }
-        assert_eq!(failed, [""; 0]);
+        assert_eq!(wrong, [""; 0]);
+        let more = failures.windows(2).all(|pair| pair[0] < pair[1]);
+        assert!(more, "no instance failed again: {failures:?}");
         drop(stop);
         let (asked, longest) = neighbour.join().expect("the neighbour is served");
         assert!(longest < NEIGHBOUR, "a neighbour waited {longest:?}");
         println!(
-            "{strategy}: {} guests; the neighbour asked {asked} times and waited {longest:?} at \
-             most; Envoy takes {} MiB",
+            "{strategy}: {} guests, {failures:?} failures; the neighbour asked {asked} times and \
+             waited {longest:?} at most; Envoy takes {} MiB",
             corpus.len(),
             envoy.memory() >> 20
         );
     });
     assert_eq!(envoy.exited(), None, "Envoy has ended");
     assert!(envoy.memory() < MEMORY, "{} bytes", envoy.memory());
-    let log = envoy.log();
+    let (status, log) = envoy.quit();
+    assert!(status.success(), "{status}:\n{log}");
     assert!(!log.contains("bug in wasmplugin"), "a panic:\n{log}");
+}
+
+/// How often instances of hostile guests have failed.
+fn failures_of(envoy: &Envoy) -> u64 {
+    let stats = envoy.admin("/stats?filter=plugin_failures.plugin.default.hostile");
+    let numbers = stats.text();
+    let numbers = numbers.lines().filter_map(|line| line.rsplit(": ").next());
+    numbers
+        .filter_map(|number| number.parse::<u64>().ok())
+        .sum()
 }
 
 /// Asks until it is told to stop; how often, and how long the longest answer took.

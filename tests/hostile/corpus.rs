@@ -89,6 +89,9 @@ fn for_streams(callback: &str, code: &str) -> String {
     }
 }
 
+/// Pauses.
+const PAUSE: &str = "(return (i32.const 1))";
+
 /// Has `callback` called, if that takes more than a request.
 fn prepare(guest: Guest, callback: &str) -> Guest {
     let mut guest = guest;
@@ -105,7 +108,12 @@ fn prepare(guest: Guest, callback: &str) -> Guest {
         }
         "http_call_response" => {
             let calling = http_call(&mut guest, 0);
-            guest.on("request_headers", &(calling + "(return (i32.const 1))"))
+            guest.on("request_headers", &(calling + PAUSE))
+        }
+        name if name.starts_with("grpc") => {
+            let stream = grpc_stream(&mut guest);
+            let send = call("grpc_send", &["(i32.load (i32.const 512))", "0", "4", "1"]);
+            guest.on("request_headers", &(stream + &send + PAUSE))
         }
         _ => guest,
     }
@@ -128,8 +136,6 @@ fn in_each_callback(corpus: &mut Vec<Hostile>, does: &str, code: &str) {
             "response_body" | "response_trailers" => Fate::Cut,
             "log" | "done" | "delete" => Fate::FailsAfter,
             "tick" | "queue_ready" => Fate::FailsLater,
-            // Needs a server that speaks it.
-            name if name.starts_with("grpc") => continue,
             _ => Fate::Fails,
         };
         let guest = prepare(Guest::default().field(RECURSE), callback);
@@ -377,11 +383,16 @@ fn headers_and_bodies(corpus: &mut Vec<Hostile>) {
         "send_local_response",
         &["418", "0", "0", "8192", "10000000", "0", "0", "-1"],
     );
-    let guest = guest.on("request_headers", &(reply + "(return (i32.const 1))"));
+    let guest = guest.on("request_headers", &(reply + PAUSE));
     add(corpus, "a-reply-of-10-mb", Fate::Answers(418), guest);
     let pairs = call("set_header_map_pairs", &["0", "0", "60000"]);
     let guest = Guest::default().on("request_headers", &pairs);
     add(corpus, "pairs-that-are-none", Fate::Any, guest);
+}
+
+/// A callback of gRPC that is like another: what pauses there waits for the end of patience.
+fn is_more_grpc(callback: &str) -> bool {
+    callback.starts_with("grpc") && callback != "grpc_receive"
 }
 
 /// Replies in every callback, also where there is nobody to answer.
@@ -392,6 +403,9 @@ fn replies(corpus: &mut Vec<Hostile>) {
     );
     for (name, _, _) in CALLBACKS {
         let callback = name.strip_prefix("proxy_on_").unwrap_or(name);
+        if is_more_grpc(callback) {
+            continue;
+        }
         let fate = match callback {
             "request_headers" | "request_body" | "request_trailers" | "response_headers" => {
                 Fate::Answers(418)
@@ -399,7 +413,6 @@ fn replies(corpus: &mut Vec<Hostile>) {
             "vm_start" | "configure" | "log" | "done" | "delete" | "tick" | "queue_ready" => {
                 Fate::Lives
             }
-            name if name.starts_with("grpc") => continue,
             _ => Fate::Any,
         };
         let guest = prepare(Guest::default(), callback);
@@ -423,11 +436,11 @@ fn resumes(corpus: &mut Vec<Hostile>) {
     let close = stream("close_stream", &["0", "1", "2", "3", "-1"]);
     for (name, _, _) in CALLBACKS {
         let callback = name.strip_prefix("proxy_on_").unwrap_or(name);
-        if callback.starts_with("grpc") {
+        if is_more_grpc(callback) {
             continue;
         }
         let fate = match callback {
-            "http_call_response" => Fate::Any,
+            "http_call_response" | "grpc_receive" => Fate::Any,
             _ => Fate::Lives,
         };
         let guest = prepare(Guest::default(), callback).on(callback, &resume);
@@ -469,8 +482,8 @@ fn resumes(corpus: &mut Vec<Hostile>) {
     let guest = Guest::default()
         .on("configure", &call("set_tick_period_milliseconds", &["1"]))
         .on("tick", &other)
-        .on("request_headers", "(return (i32.const 1))")
-        .on("response_headers", "(return (i32.const 1))");
+        .on("request_headers", PAUSE)
+        .on("response_headers", PAUSE);
     add(corpus, "resumes-everybody-from-its-tick", Fate::Any, guest);
 }
 

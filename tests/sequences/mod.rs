@@ -6,15 +6,18 @@
 
 mod envoy;
 mod guest;
+mod host;
 mod plugin;
 mod program;
+mod text;
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use envoy::Envoy;
 use plugin::Plugins;
-use program::Input;
+use program::{Event, Input};
 
 pub(crate) use program::FUNCTIONS;
 
@@ -35,8 +38,35 @@ pub(crate) fn uncalled() -> Vec<&'static str> {
 
 /// Runs an input. Panics where a rule is broken.
 pub(crate) fn run(bytes: &[u8]) {
-    let input = Input::read(bytes);
-    let plugins = Plugins::start(&input);
+    run_input(&Input::read(bytes));
+}
+
+/// Has a guest hand `text` to every function that reads some. Panics where a rule is broken.
+#[allow(dead_code, reason = "a target of its own")]
+pub(crate) fn hand_over(text: &[u8]) {
+    run_input(&text::input(text));
+}
+
+/// How long a request takes that meets the guest `wasm`, which must not outlive it. None if it does.
+#[allow(dead_code, reason = "for deadlines")]
+pub(crate) fn time_to_end(wasm: &[u8], deadline: Duration, memory: u64) -> Option<Duration> {
+    let plugins = Plugins::alone(&plugin::load(wasm), deadline, memory);
+    let plugin = Arc::clone(&plugins.all[0]);
+    assert!(plugin.lives(), "the guest does not start");
+    let mut envoy = Envoy::new(plugins);
+    envoy.on(&Event::Open);
+    let begin = Instant::now();
+    envoy.on(&Event::Headers {
+        stream: 0,
+        response: false,
+        end: true,
+    });
+    let taken = begin.elapsed();
+    (!plugin.lives()).then_some(taken)
+}
+
+fn run_input(input: &Input) {
+    let plugins = Plugins::start(input);
     let mut envoy = Envoy::new(plugins);
     for event in &input.events {
         envoy.on(event);

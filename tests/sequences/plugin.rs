@@ -16,24 +16,28 @@ use wasmplugin_host::vm::{Engine, InstanceLimits};
 use super::program::Input;
 use super::{calls, guest};
 
-/// What is loaded once.
-struct Loaded {
-    engine: Arc<Engine>,
-    guest: Guest,
+/// The engine and its host functions, once a process.
+fn runtime() -> &'static (Arc<Engine>, Runtime) {
+    static RUNTIME: OnceLock<(Arc<Engine>, Runtime)> = OnceLock::new();
+    RUNTIME.get_or_init(|| {
+        let engine = Arc::new(Engine::new().expect("an engine"));
+        let runtime = Runtime::new(&engine).expect("host functions");
+        (engine, runtime)
+    })
 }
 
-fn loaded() -> &'static Loaded {
-    static LOADED: OnceLock<Loaded> = OnceLock::new();
-    LOADED.get_or_init(|| {
-        let engine = Arc::new(Engine::new().expect("an engine"));
-        let wasm = guest::assemble();
-        let module = engine.compile(&wasm).expect("a module");
-        let runtime = Runtime::new(&engine).expect("host functions");
-        let guest = runtime
-            .plugin(&wasm, &module, &Capabilities::ALL)
-            .expect("a plugin");
-        Loaded { engine, guest }
-    })
+/// A module, ready to run.
+pub(super) fn load(wasm: &[u8]) -> Guest {
+    let (engine, runtime) = runtime();
+    let module = engine.compile(wasm).expect("a module");
+    let guest = runtime.plugin(wasm, &module, &Capabilities::ALL);
+    guest.expect("a plugin")
+}
+
+/// The interpreter.
+fn interpreter() -> &'static Guest {
+    static GUEST: OnceLock<Guest> = OnceLock::new();
+    GUEST.get_or_init(|| load(&guest::assemble()))
 }
 
 /// Counts calls of host functions; lines are of no interest.
@@ -65,6 +69,7 @@ pub(super) struct Plugins {
 
 /// One plugin.
 pub(super) struct TestPlugin {
+    guest: Guest,
     instance: Mutex<Option<Instance>>,
     fails_open: bool,
     holds_headers_only: bool,
@@ -85,15 +90,38 @@ pub(super) struct Left {
 }
 
 impl Plugins {
+    /// The interpreters of an input.
     pub(super) fn start(input: &Input) -> Self {
+        let settings = Settings {
+            deadline: Duration::from_secs(10),
+            memory: 4 << 20,
+            fails_open: input.fails_open,
+            holds_headers_only: input.holds_headers_only,
+        };
+        let guests = input.images.iter().map(|image| (interpreter(), &image[..]));
+        Self::of(guests, settings)
+    }
+
+    /// A plugin without configuration.
+    pub(super) fn alone(guest: &Guest, deadline: Duration, memory: u64) -> Self {
+        let settings = Settings {
+            deadline,
+            memory,
+            fails_open: false,
+            holds_headers_only: false,
+        };
+        Self::of([(guest, &[][..])].into_iter(), settings)
+    }
+
+    fn of<'a>(guests: impl Iterator<Item = (&'a Guest, &'a [u8])>, settings: Settings) -> Self {
         let (data, queues) = (SharedData::default(), Arc::new(SharedQueues::default()));
         let metrics = Metrics::default();
-        let start = |(number, image): (u64, &Vec<u8>)| {
+        let start = |(number, (guest, config)): (u64, (&Guest, &[u8]))| {
             let plugin = Plugin {
                 name: format!("default.plugin{number}"),
                 root_id: "root".to_owned(),
                 vm_id: String::new(),
-                config: image.clone(),
+                config: config.to_vec(),
                 vm_config: b"VM configuration".to_vec(),
                 env: vec!["NAME=value".to_owned()],
                 log: Arc::new(Count),
@@ -111,32 +139,45 @@ impl Plugins {
                 instance: number + 1,
             };
             let caps = Caps {
-                call_deadline: Duration::from_secs(10),
+                call_deadline: settings.deadline,
                 start_deadline: Duration::from_secs(10),
                 limits: InstanceLimits {
-                    memory: 4 << 20,
-                    table_elements: 100,
+                    memory: settings.memory,
+                    table_elements: 10_000,
                 },
             };
-            let loaded = loaded();
             let plugin = Arc::new(plugin);
-            let started = Instance::start(&loaded.engine, &loaded.guest, plugin, address, &caps);
+            let started = Instance::start(&runtime().0, guest, plugin, address, &caps);
             let plugin = TestPlugin {
+                guest: guest.clone(),
                 instance: Mutex::new(started.ok()),
-                fails_open: input.fails_open,
-                holds_headers_only: input.holds_headers_only,
+                fails_open: settings.fails_open,
+                holds_headers_only: settings.holds_headers_only,
                 left: Mutex::default(),
             };
             plugin.empty_outbox();
             Arc::new(plugin)
         };
         Self {
-            all: (0..).zip(&input.images).map(start).collect(),
+            all: (0..).zip(guests).map(start).collect(),
         }
     }
 }
 
+/// What all plugins of an input have in common.
+#[derive(Clone, Copy)]
+struct Settings {
+    deadline: Duration,
+    memory: u64,
+    fails_open: bool,
+    holds_headers_only: bool,
+}
+
 impl TestPlugin {
+    pub(super) fn lives(&self) -> bool {
+        self.instance.lock().expect("no panic before").is_some()
+    }
+
     pub(super) fn left(&self) -> MutexGuard<'_, Left> {
         self.left.lock().expect("no panic before")
     }
@@ -208,7 +249,7 @@ impl Filter for TestPlugin {
     }
 
     fn wants(&self, event: &Event) -> bool {
-        loaded().guest.wants(event)
+        self.guest.wants(event)
     }
 
     fn holds_headers_only(&self) -> bool {

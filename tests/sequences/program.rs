@@ -19,7 +19,7 @@ pub(super) const INSTRUCTION: usize = 52;
 const MOST: usize = 64;
 
 /// Text that host functions know, at the beginning of each guest's data.
-const TEXT: &[&[u8]] = &[
+pub(super) const TEXT: &[&[u8]] = &[
     b"upstream",
     b":path",
     b"x-name",

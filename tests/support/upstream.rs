@@ -55,7 +55,7 @@ impl Upstream {
     }
 
     /// Answers 200 with the marks of the request (header `x-mark`) as a chunk, and a trailer behind
-    /// it; keeps nothing.
+    /// it, or with a gRPC message what asks for one; keeps nothing.
     pub(crate) fn marks_with_trailer() -> Self {
         Self::start(Answer::Marks)
     }
@@ -107,11 +107,18 @@ fn serve(stream: TcpStream, seen: &Mutex<Vec<Seen>>, answer: &Answer) -> io::Res
         let body = match answer {
             Answer::Canned(body) => body.clone(),
             Answer::Marks => {
-                let mark = request.header("x-mark").unwrap_or("none");
+                let kind = request.header("content-type").unwrap_or("text/plain");
+                let (body, trailer) = match kind {
+                    "application/grpc" => ("\0\0\0\0\x02hi", "grpc-status: 0"),
+                    _ => (
+                        request.header("x-mark").unwrap_or("none"),
+                        "x-trailer: response",
+                    ),
+                };
                 let message = format!(
-                    "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{:x}\r\n{mark}\r\n\
-                     0\r\nx-trailer: response\r\n\r\n",
-                    mark.len()
+                    "HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ntransfer-encoding: chunked\r\n\r\n\
+                     {:x}\r\n{body}\r\n0\r\n{trailer}\r\n\r\n",
+                    body.len()
                 );
                 stream.get_mut().write_all(message.as_bytes())?;
                 continue;
