@@ -5,6 +5,7 @@
 LOCKED ?=
 CARGO ?= cargo
 ENVOY_VERSION ?= $(shell cat envoy/VERSION)
+FUZZ_SECONDS ?= 60
 
 TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 DEV := $(TARGET)/debug
@@ -22,7 +23,7 @@ DOC := --no-deps --document-private-items
 DOC_FLAGS := -D warnings -A rustdoc::private_intra_doc_links
 
 .DEFAULT_GOAL := help
-.PHONY: help build dev demo run test-build test test-guests check e2e lint doc bench bench-keep plugins envoy ci clean
+.PHONY: help build dev demo run test-build test test-guests check e2e lint doc fuzz bench bench-keep plugins envoy ci clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -66,6 +67,9 @@ lint: ## Format, lints and the dependencies' licences and advisories; warnings a
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets $(LOCKED) -- -D warnings
 	.ci/deny
+
+fuzz: ## Fuzz each target for FUZZ_SECONDS=60 under AddressSanitizer (FUZZ=name selects)
+	fuzz/run $(FUZZ_SECONDS) $(FUZZ)
 
 doc: ## API documentation; warnings are errors
 	RUSTDOCFLAGS="$(DOC_FLAGS)" $(CARGO) doc -p wasmplugin-host --lib $(DOC) $(LOCKED)

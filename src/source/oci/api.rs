@@ -304,7 +304,7 @@ fn media_type(answer: &Answer) -> String {
 }
 
 /// What follows `/v2/<repository>/` in the `Link` header's next page.
-fn next_page(link: Option<&str>, repository: &str) -> Option<String> {
+pub(crate) fn next_page(link: Option<&str>, repository: &str) -> Option<String> {
     let link = link?;
     let (target, rest) = link.strip_prefix('<')?.split_once('>')?;
     if !rest.contains("next") {

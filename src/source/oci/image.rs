@@ -141,6 +141,23 @@ impl Resolved {
     }
 }
 
+/// For fuzzing: reads `bytes` as a manifest, an index and what says which plugins a module serves.
+pub(crate) fn read_anything(bytes: &[u8]) {
+    let manifest = Manifest {
+        media_type: String::new(),
+        digest: Digest::of(bytes),
+        bytes: bytes.to_vec(),
+    };
+    let _kind = kind(&manifest);
+    if let Ok(list) = serde_json::from_slice::<ImageIndex>(bytes) {
+        let _best = best(list.manifests());
+    }
+    if let Ok(manifest) = serde_json::from_slice::<ImageManifest>(bytes) {
+        let _place = Place::of(&manifest, "");
+    }
+    drop(root_ids(Some(bytes)));
+}
+
 /// Compares `sha256` of a resource with the manifest's digest, as Istio has it, and with that of the
 /// index, which is what people see and copy.
 fn check(want: Option<&str>, manifest: Digest, index: Option<Digest>) -> Result<(), FetchError> {
