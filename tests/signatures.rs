@@ -11,6 +11,8 @@
     reason = "a test fails by panicking"
 )]
 
+#[path = "signatures/changes.rs"]
+mod changes;
 #[path = "signatures/command.rs"]
 mod command;
 #[path = "signatures/image_cases.rs"]

@@ -1,8 +1,8 @@
 //! Modules from servers and registries, real ones and faulty ones.
 //!
 //! `images` has plugins of every layout and pull policy answer requests in Envoy; `faults` breaks
-//! what can be broken on the way; `store` has several processes share a cacheDir, and kills them; `commands` are `pull` and
-//! `inspect`.
+//! what can be broken on the way, `outages` does so in Envoy, and `fault` lists all of it; `store`
+//! has several processes share a cacheDir, and kills them; `commands` are `pull` and `inspect`.
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,
@@ -12,20 +12,24 @@
 
 #[path = "sources/commands.rs"]
 mod commands;
+#[path = "sources/fault.rs"]
+mod fault;
 #[path = "sources/faults.rs"]
 mod faults;
 #[path = "sources/images.rs"]
 mod images;
+#[path = "sources/outages.rs"]
+mod outages;
 #[path = "sources/store.rs"]
 mod store;
 mod support;
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use wasmplugin_host::plugin::{self, FetchSettings, PullPolicy};
 use wasmplugin_host::source::{FetchError, Fetched, Fetcher, Label, Request};
-use wasmplugin_host::telemetry::{Level, Log};
+use wasmplugin_host::telemetry::Lines;
 
 /// An empty module.
 const EMPTY: &[u8] = b"\0asm\x01\0\0\0";
@@ -35,24 +39,6 @@ struct Client {
     fetcher: Fetcher,
     settings: FetchSettings,
     lines: Arc<Lines>,
-}
-
-#[derive(Default)]
-struct Lines(Mutex<Vec<String>>);
-
-impl Log for Lines {
-    fn enabled(&self, _level: Level) -> bool {
-        true
-    }
-
-    fn threshold(&self) -> Option<Level> {
-        Some(Level::Trace)
-    }
-
-    fn write(&self, _level: Level, line: &[u8]) {
-        let line = String::from_utf8_lossy(line).into_owned();
-        self.0.lock().expect("no panic").push(line);
-    }
 }
 
 impl Client {

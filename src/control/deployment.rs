@@ -120,6 +120,9 @@ impl Deployment {
             }
             // Also where the inputs are the same: a module's file may be another one.
             self.aim(&mut targets);
+            for target in targets.all() {
+                target.lease.runner().look_at_secret();
+            }
         }
         drop(inputs);
         self.publish();
@@ -277,7 +280,7 @@ impl Deployment {
     /// Makes a new generation if there is something new to run, and all of it has been tried.
     pub(super) fn publish(&self) {
         let targets = self.targets.lock();
-        if !targets.all(|target| target.lease.runner().is_tried()) {
+        if !targets.are_tried() {
             return;
         }
         let former = self.swap(&targets);
@@ -334,8 +337,7 @@ impl Deployment {
 
     /// Whether each plugin has come up or failed once.
     pub fn is_tried(&self) -> bool {
-        let targets = self.targets.lock();
-        targets.all(|target| target.lease.runner().is_tried())
+        self.targets.lock().are_tried()
     }
 
     /// A stream is opened.
@@ -409,9 +411,13 @@ impl Deployment {
 }
 
 impl Targets {
-    fn all(&self, mut is_so: impl FnMut(&Target) -> bool) -> bool {
+    fn all(&self) -> impl Iterator<Item = &Target> {
         let routes = self.routes.values().flat_map(|route| &route.plugins);
-        self.base.iter().chain(routes).all(&mut is_so)
+        self.base.iter().chain(routes)
+    }
+
+    fn are_tried(&self) -> bool {
+        self.all().all(|target| target.lease.runner().is_tried())
     }
 }
 

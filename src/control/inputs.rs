@@ -10,6 +10,7 @@ use super::watch::directory_of;
 use crate::plugin::{
     self, Directory, ModuleUrl, Plan, PluginSpec, Problems, Resource, VerificationKey, is_manifest,
 };
+use crate::source::Request;
 
 /// Everything that was read, as it was last good.
 #[derive(Clone, Debug)]
@@ -36,13 +37,22 @@ impl Inputs {
         let mut inputs = Self {
             settings: settings.to_vec(),
             config_file,
+            ..Self::of(plan)
+        };
+        inputs.problems = inputs.read_files();
+        Ok(inputs)
+    }
+
+    /// A plan that somebody has made, and no file besides.
+    pub(super) fn of(plan: Plan) -> Self {
+        Self {
+            settings: Vec::new(),
+            config_file: None,
             plan,
             directory: Directory::default(),
             labels: BTreeMap::new(),
             problems: Vec::new(),
-        };
-        inputs.problems = inputs.read_files();
-        Ok(inputs)
+        }
     }
 
     /// Reads everything again. Whether anything is different now; the problems are those that are
@@ -131,7 +141,14 @@ impl Inputs {
         }
         let directories = plan.plugins_dir.iter().map(PathBuf::from);
         let parents = files.into_iter().map(directory_of);
-        directories.chain(parents).collect()
+        let secret = |spec| Request::from(spec).secret_file(&plan.fetch);
+        let secrets = plugins.iter().filter_map(secret);
+        // Up to secretsDir: any of these may have yet to come.
+        let of_secrets = secrets.flat_map(|file| {
+            let above = file.ancestors().skip(1).take(3);
+            above.map(Path::to_owned).collect::<Vec<_>>()
+        });
+        directories.chain(parents).chain(of_secrets).collect()
     }
 }
 

@@ -8,6 +8,7 @@
 use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -136,7 +137,7 @@ impl Wanted {
 
 /// What a file's metadata tells of its content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct FileStamp {
+pub(super) struct FileStamp {
     device: u64,
     inode: u64,
     size: u64,
@@ -145,7 +146,7 @@ struct FileStamp {
 
 impl FileStamp {
     /// Of the file at `path`, if there is one.
-    fn of(path: &str) -> Option<Self> {
+    pub(super) fn of(path: impl AsRef<Path>) -> Option<Self> {
         let metadata = fs::metadata(path).ok()?;
         Some(Self {
             device: metadata.dev(),

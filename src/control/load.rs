@@ -16,7 +16,7 @@ use crate::proxy_wasm::{
     Address, Capabilities, Caps, Guest, Instance, Limits, LinkError, Plugin, StartError,
 };
 use crate::source::signature::{KeyError, Keys, Refused, Surroundings, Verification, Verified};
-use crate::source::{Digest, FetchError, Label, Lease, Origin, Request};
+use crate::source::{Digest, FetchError, Fetched, Freshness, Lease, Origin, Request};
 use crate::telemetry::flood::{self, Limited};
 use crate::telemetry::{Level, PluginStats};
 use crate::vm::{CompileError, InstanceLimits};
@@ -98,12 +98,7 @@ pub(super) fn load(
     // First of all: without keys, there is nothing to fetch for.
     let keys = spec.verification_key.as_ref().map(Keys::load).transpose()?;
     let request = Request::from(spec);
-    let fetched = process.fetcher.fetch(&request, fetch);
-    stats.count_fetch(match &fetched {
-        Ok(_) => Label::Success.as_str(),
-        Err(error) => error.label().as_str(),
-    });
-    let fetched = fetched?;
+    let fetched = fetch_module(process, &request, fetch, Freshness::Policy, stats)?;
     if let Origin::LastGood(error) = fetched.origin() {
         let line = format!(
             "plugin {}: {error}; it goes on with the module {} that was fetched before",
@@ -145,6 +140,21 @@ pub(super) fn load(
         _compiled: compiled,
         _lease: module.fetched().lease(),
     })
+}
+
+/// Fetches a module, and counts the attempts that it takes. Blocks.
+pub(super) fn fetch_module(
+    process: &Process,
+    request: &Request,
+    settings: &FetchSettings,
+    freshness: Freshness,
+    stats: &PluginStats,
+) -> Result<Fetched, FetchError> {
+    let outcome = process.fetcher.ask(request, settings, freshness);
+    for (label, count) in outcome.stats.results() {
+        stats.count_attempts(label.as_str(), count);
+    }
+    outcome.result
 }
 
 /// The compiled form of a module, from wherever it is: of a verified one, and of no other.

@@ -42,7 +42,7 @@ pub use threads::{Letter, Task, Threads};
 
 use crate::cache::Modules;
 use crate::plugin::route::Changes;
-use crate::plugin::{PhaseSet, Problems};
+use crate::plugin::{PhaseSet, Plan, Problems};
 use crate::proxy_wasm::{Address, LinkError, Metrics, Runtime, SharedData, SharedQueues, property};
 use crate::source::signature::Verifier;
 use crate::source::{Digest, Fetcher};
@@ -183,12 +183,27 @@ impl Process {
         for problem in inputs.problems() {
             self.log.write(Level::Error, problem.as_bytes());
         }
-        let deployment = Deployment::start(self, inputs, workers);
+        let deployment = self.start_deployment(key, inputs, workers);
         deployment.watch();
+        Ok((deployment, phases))
+    }
+
+    /// Runs the resources of `plan` on `workers` workers. Nothing is watched.
+    pub fn deploy_plan(self: &Arc<Self>, plan: Plan, workers: u32) -> Arc<Deployment> {
+        self.start_deployment(plan.key.clone(), Inputs::of(plan), workers)
+    }
+
+    fn start_deployment(
+        self: &Arc<Self>,
+        key: String,
+        inputs: Inputs,
+        workers: u32,
+    ) -> Arc<Deployment> {
+        let deployment = Deployment::start(self, inputs, workers);
         let mut deployments = self.deployments.lock();
         deployments.retain(|_, deployment| deployment.strong_count() > 0);
         deployments.insert(key, Arc::downgrade(&deployment));
-        Ok((deployment, phases))
+        deployment
     }
 
     /// Whether streams are served yet.

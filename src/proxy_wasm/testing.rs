@@ -27,7 +27,7 @@ use super::queue::SharedQueues;
 use super::shared_data::SharedData;
 use super::state::{Address, Plugin, State};
 use super::status::{Hostcall, Status, answer};
-use crate::telemetry::{Level, Log};
+use crate::telemetry::{Lines, Log};
 use crate::vm::{Engine, InstanceLimits, Limiter};
 
 /// Where metadata is.
@@ -222,32 +222,6 @@ impl FilterState for Stream {
 }
 
 impl Callouts for Stream {}
-
-/// Log lines that were written.
-#[derive(Default)]
-pub(super) struct Lines(Mutex<Vec<(Level, String)>>);
-
-impl Lines {
-    /// Those since the last time.
-    pub(super) fn take(&self) -> Vec<(Level, String)> {
-        std::mem::take(&mut *self.0.lock())
-    }
-}
-
-impl Log for Lines {
-    fn enabled(&self, _: Level) -> bool {
-        true
-    }
-
-    fn threshold(&self) -> Option<Level> {
-        Some(Level::Trace)
-    }
-
-    fn write(&self, level: Level, line: &[u8]) {
-        let line = String::from_utf8_lossy(line).into_owned();
-        self.0.lock().push((level, line));
-    }
-}
 
 /// A plugin `default.test` with the root id `root` and the VM id `vm`.
 pub(super) fn plugin(log: Arc<dyn Log>) -> Plugin {

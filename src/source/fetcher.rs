@@ -14,8 +14,10 @@ use parking_lot::Mutex;
 use super::digest::Digest;
 use super::fetched::{Fetched, Origin};
 use super::flight::Flights;
+use super::http::Found;
 use super::label::{Label, Stats};
 use super::net::session::{Patience, Session};
+use super::net::validators::Validators;
 use super::oci::answers::Answers;
 use super::oci::image::Resolved;
 use super::oci::reference::Reference;
@@ -35,16 +37,25 @@ pub struct Fetcher {
     progress: Option<Arc<dyn Progress>>,
     /// By `cacheDir`.
     stores: Mutex<HashMap<Option<String>, Arc<Store>>>,
-    flights: Flights<Result<Fetched, FetchError>>,
+    flights: Flights<Outcome>,
 }
 
 /// Whether what is there will do.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Freshness {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Freshness {
     /// As the request says.
     Policy,
-    /// No.
+    /// No, whatever the pull policy is. The digest tells whether there is something new.
     Anew,
+}
+
+/// How a fetch ended.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// With this.
+    pub result: Result<Fetched, FetchError>,
+    /// After these attempts, which all who shared the fetch are told.
+    pub stats: Arc<Stats>,
 }
 
 impl Fetcher {
@@ -66,7 +77,7 @@ impl Fetcher {
         self
     }
 
-    /// What was done so far.
+    /// What was done so far, by all.
     pub const fn stats(&self) -> &Arc<Stats> {
         &self.stats
     }
@@ -79,17 +90,22 @@ impl Fetcher {
         request: &Request,
         settings: &FetchSettings,
     ) -> Result<Fetched, FetchError> {
-        self.shared(request, settings, Freshness::Policy)
+        self.ask(request, settings, Freshness::Policy).result
     }
 
-    /// As [`Self::fetch`], but asks again whatever the pull policy is. The digest tells whether
-    /// there is something new.
-    pub fn refresh(
+    /// As [`Self::fetch`], or else if it is to be [`Freshness::Anew`]; with what it took.
+    pub fn ask(
         &self,
         request: &Request,
         settings: &FetchSettings,
-    ) -> Result<Fetched, FetchError> {
-        self.shared(request, settings, Freshness::Anew)
+        freshness: Freshness,
+    ) -> Outcome {
+        if let ModuleUrl::File(path) = &request.url {
+            return self.file(path, request, settings);
+        }
+        let flight = Digest::of(format!("{request:?} {settings:?} {freshness:?}").as_bytes());
+        self.flights
+            .join(flight, || self.remote(request, settings, freshness))
     }
 
     /// The repository of `request`'s image, to ask for what belongs to it. Fails for what is no
@@ -99,12 +115,21 @@ impl Fetcher {
         request: &Request,
         settings: &FetchSettings,
     ) -> Result<Repository, FetchError> {
+        self.repository_counting(request, settings, &self.stats)
+    }
+
+    fn repository_counting(
+        &self,
+        request: &Request,
+        settings: &FetchSettings,
+        stats: &Arc<Stats>,
+    ) -> Result<Repository, FetchError> {
         match &request.url {
             ModuleUrl::Oci(reference) => {
                 let reference = Reference::parse(reference)?;
                 let secret = request.pull_secret.as_ref();
                 let credentials = reference.credentials(secret, settings.secrets_dir.as_deref())?;
-                let session = self.session(settings)?;
+                let session = self.session(settings, stats)?;
                 let answers = self.answers(request, settings);
                 Ok(Repository::new(session, reference, credentials, answers))
             }
@@ -132,7 +157,7 @@ impl Fetcher {
             ModuleUrl::Http(url) => Some(match sidecar::url(url) {
                 Ok(url) => Sidecar {
                     place: http::without_secrets(url.as_str()),
-                    content: self.session(settings).and_then(|session| {
+                    content: self.session(settings, &self.stats).and_then(|session| {
                         let answers = self.answers(request, settings);
                         sidecar::fetch(&session, &answers, &url, limit)
                     }),
@@ -146,63 +171,43 @@ impl Fetcher {
         }
     }
 
-    fn shared(
-        &self,
-        request: &Request,
-        settings: &FetchSettings,
-        freshness: Freshness,
-    ) -> Result<Fetched, FetchError> {
-        if let ModuleUrl::File(path) = &request.url {
-            return self.counted(self.file(path, request, settings));
-        }
-        let fresh = freshness == Freshness::Anew;
-        let flight = Digest::of(format!("{request:?} {settings:?} {fresh}").as_bytes());
-        self.flights
-            .join(flight, || self.remote(request, settings, freshness))
-    }
-
-    fn file(
-        &self,
-        path: &str,
-        request: &Request,
-        settings: &FetchSettings,
-    ) -> Result<Fetched, FetchError> {
-        let bytes = file::read(path, settings)?;
-        Fetched::check(bytes, request.sha256.as_deref(), "the file's content")
-    }
-
-    fn counted(&self, result: Result<Fetched, FetchError>) -> Result<Fetched, FetchError> {
-        self.stats.attempt(match &result {
+    fn file(&self, path: &str, request: &Request, settings: &FetchSettings) -> Outcome {
+        let checked =
+            |bytes| Fetched::check(bytes, request.sha256.as_deref(), "the file's content");
+        let result = file::read(path, settings).and_then(checked);
+        let stats = Stats::default();
+        stats.attempt(match &result {
             Ok(_) => Label::Success,
             Err(error) => error.label(),
         });
-        result
+        self.outcome(result, Arc::new(stats))
     }
 
-    fn remote(
-        &self,
-        request: &Request,
-        settings: &FetchSettings,
-        freshness: Freshness,
-    ) -> Result<Fetched, FetchError> {
+    fn remote(&self, request: &Request, settings: &FetchSettings, freshness: Freshness) -> Outcome {
         let fetch = Fetch {
             fetcher: self,
             store: self.store(settings.cache_dir.as_deref()),
             key: request.key(),
             request,
             settings,
+            stats: Arc::default(),
         };
         let result = fetch.run(freshness);
         fetch.store.tidy();
-        result
+        self.outcome(result, fetch.stats)
+    }
+
+    fn outcome(&self, result: Result<Fetched, FetchError>, stats: Arc<Stats>) -> Outcome {
+        self.stats.add(&stats);
+        Outcome { result, stats }
     }
 
     fn answers(&self, request: &Request, settings: &FetchSettings) -> Answers {
         Answers::new(self.store(settings.cache_dir.as_deref()), request.key())
     }
 
-    fn session(&self, settings: &FetchSettings) -> Result<Session, FetchError> {
-        Session::start(settings, &self.stats, self.progress.clone())
+    fn session(&self, settings: &FetchSettings, stats: &Arc<Stats>) -> Result<Session, FetchError> {
+        Session::start(settings, stats, self.progress.clone())
     }
 
     fn store(&self, cache_dir: Option<&str>) -> Arc<Store> {
@@ -229,38 +234,42 @@ struct Fetch<'a> {
     key: Digest,
     request: &'a Request,
     settings: &'a FetchSettings,
+    /// What it takes.
+    stats: Arc<Stats>,
 }
 
-/// What an attempt at an image found.
-enum Pulled {
-    /// The store has it: its registry says that nothing has changed.
-    Known(Entry, Stored),
-    New(Vec<u8>, super::oci::Image),
+/// What an attempt found.
+enum Pulled<T> {
+    /// The store has it: its server or registry says that nothing has changed.
+    Known(Box<(Entry, Stored)>),
+    New(T),
 }
 
 impl Fetch<'_> {
     fn run(&self, freshness: Freshness) -> Result<Fetched, FetchError> {
-        let stats = &self.fetcher.stats;
         let may_be_old = freshness == Freshness::Policy && self.may_be_old();
         if may_be_old && let Some(found) = self.stored() {
-            stats.cache_hit();
+            self.stats.cache_hit();
             return self.of_store(found, Origin::Store);
         }
         // Whoever else is at it, in another process, will be done soon.
         let _lock = self.store.lock(self.key, self.settings.timeout);
         if may_be_old && let Some(found) = self.stored() {
-            stats.cache_hit();
+            self.stats.cache_hit();
             return self.of_store(found, Origin::Store);
         }
         let result = match &self.request.url {
             ModuleUrl::Oci(_) => self.image(),
             ModuleUrl::Http(url) => self.http(url),
-            ModuleUrl::File(path) => self.fetcher.file(path, self.request, self.settings),
+            // Files are read each time.
+            ModuleUrl::File(path) => {
+                return self.fetcher.file(path, self.request, self.settings).result;
+            }
         };
         match result {
             Err(error) if error.is_transient() => match self.stored() {
                 Some(found) => {
-                    stats.cache_hit();
+                    self.stats.cache_hit();
                     self.of_store(found, Origin::LastGood(Arc::new(error)))
                 }
                 None => Err(error),
@@ -318,20 +327,48 @@ impl Fetch<'_> {
     }
 
     fn http(&self, url: &str) -> Result<Fetched, FetchError> {
-        let session = self.begun(self.fetcher.session(self.settings))?;
+        let session = self.begun(self.fetcher.session(self.settings, &self.stats))?;
         let shown = self.request.shown();
         let max = self.settings.max_module_bytes;
         let want = self.request.sha256.as_deref();
-        let fetched = session.persist(&shown, self.patience(), async || {
-            let bytes = http::fetch(session.client(), url, max).await?;
-            Fetched::check(bytes, want, "the module at that URL, unpacked,")
+        let pulled = session.persist(&shown, self.patience(), async || {
+            let known = self.stored();
+            let validators = known
+                .as_ref()
+                .and_then(|(entry, _)| entry.validators.as_ref());
+            let found = http::fetch(session.client(), url, max, validators).await?;
+            match (found, known) {
+                (Found::Module(bytes, validators), _) => {
+                    let what = "the module at that URL, unpacked,";
+                    Ok(Pulled::New((
+                        Fetched::check(bytes, want, what)?,
+                        validators,
+                    )))
+                }
+                (Found::Same, Some(known)) => Ok(Pulled::Known(Box::new(known))),
+                // Only who knows something is told that it is the same.
+                (Found::Same, None) => Err(FetchError::Protocol {
+                    what: shown.clone(),
+                    reason: "304 to a request without a condition".to_owned(),
+                }),
+            }
         })?;
-        self.fetcher.stats.cache_miss();
-        Ok(self.keep(fetched, &[self.key]))
+        match pulled {
+            Pulled::Known(known) => {
+                self.stats.cache_hit();
+                self.of_store(*known, Origin::Store)
+            }
+            Pulled::New((fetched, validators)) => {
+                self.stats.cache_miss();
+                Ok(self.keep(fetched, &[self.key], validators))
+            }
+        }
     }
 
     fn image(&self) -> Result<Fetched, FetchError> {
-        let repository = self.fetcher.repository(self.request, self.settings);
+        let repository = self
+            .fetcher
+            .repository_counting(self.request, self.settings, &self.stats);
         let repository = self.begun(repository)?;
         let want = self.request.sha256.as_deref();
         let pulled = repository.persist(self.patience(), async |api| {
@@ -341,7 +378,7 @@ impl Fetch<'_> {
                 && let Some(now) = api.digest(&api.reference().wanted()).await?
                 && now == image.index.unwrap_or(image.manifest)
             {
-                return Ok(Pulled::Known(entry, stored));
+                return Ok(Pulled::Known(Box::new((entry, stored))));
             }
             let resolved = Resolved::ask(api).await?;
             // Before anything large is fetched.
@@ -353,38 +390,40 @@ impl Fetch<'_> {
             {
                 image.index = resolved.index();
                 if let Some(stored) = self.load(&entry) {
-                    return Ok(Pulled::Known(entry, stored));
+                    return Ok(Pulled::Known(Box::new((entry, stored))));
                 }
             }
             let (bytes, image) = resolved.pull(api).await?;
             // Checked here, so that the attempt counts as what it was.
             Fetched::check_header(&bytes)?;
-            Ok(Pulled::New(bytes, image))
+            Ok(Pulled::New((bytes, image)))
         })?;
         match pulled {
-            Pulled::Known(mut entry, stored) => {
-                self.fetcher.stats.cache_hit();
+            Pulled::Known(known) => {
+                let (mut entry, stored) = *known;
+                self.stats.cache_hit();
                 entry.url = self.request.shown();
                 self.store.note(self.key, &entry);
                 self.of_store((entry, stored), Origin::Store)
             }
-            Pulled::New(bytes, image) => {
-                self.fetcher.stats.cache_miss();
+            Pulled::New((bytes, image)) => {
+                self.stats.cache_miss();
                 let keys = [self.key, manifest_key(image.manifest)];
                 let fetched = Fetched::check(bytes, None, "")?.with_image(Some(image));
-                Ok(self.keep(fetched, &keys))
+                Ok(self.keep(fetched, &keys, None))
             }
         }
     }
 
     /// Counts an attempt that failed before anybody was asked, for want of a secret for example.
     fn begun<T>(&self, result: Result<T, FetchError>) -> Result<T, FetchError> {
-        result.inspect_err(|error| self.fetcher.stats.attempt(error.label()))
+        result.inspect_err(|error| self.stats.attempt(error.label()))
     }
 
-    fn keep(&self, fetched: Fetched, keys: &[Digest]) -> Fetched {
+    fn keep(&self, fetched: Fetched, keys: &[Digest], validators: Option<Validators>) -> Fetched {
         let (module, image) = (fetched.digest(), fetched.image().cloned());
-        let entry = Entry::new(self.request.shown(), module, image);
+        let mut entry = Entry::new(self.request.shown(), module, image);
+        entry.validators = validators;
         let lease = self.store.keep(keys, &entry, fetched.shared_bytes());
         fetched.with_lease(lease)
     }

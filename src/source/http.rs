@@ -3,17 +3,27 @@
 use reqwest::{Method, Url};
 
 use super::net::client::{Ask, Client};
+use super::net::validators::Validators;
 use super::{FetchError, unbox};
 
 /// What sets the size of a body.
 const LIMIT_NAME: &str = "fetch.maxModuleBytes";
 
-/// Fetches and unpacks the module at `url`.
+/// What a server has.
+pub(super) enum Found {
+    /// What is known already.
+    Same,
+    /// This module, and how to ask for another one next time.
+    Module(Vec<u8>, Option<Validators>),
+}
+
+/// Fetches and unpacks the module at `url`, unless it is the one that is `known`.
 pub(super) async fn fetch(
     client: &Client,
     url: &str,
     max_bytes: u64,
-) -> Result<Vec<u8>, FetchError> {
+    known: Option<&Validators>,
+) -> Result<Found, FetchError> {
     let what = without_secrets(url);
     let parsed = Url::parse(url).map_err(|error| FetchError::Url {
         url: what.clone(),
@@ -27,11 +37,17 @@ pub(super) async fn fetch(
         accept: "application/wasm, */*",
         authorization: None,
         form: None,
+        known,
         limit: (max_bytes, LIMIT_NAME),
         shown: true,
     };
-    let answer = client.send(ask).await?.success(&what)?;
-    unbox::module(answer.body, &what, max_bytes)
+    let answer = client.send(ask).await?;
+    if answer.status == 304 && known.is_some() {
+        return Ok(Found::Same);
+    }
+    let answer = answer.success(&what)?;
+    let module = unbox::module(answer.body, &what, max_bytes)?;
+    Ok(Found::Module(module, answer.validators))
 }
 
 /// `url` as messages may show it: without user information, query and fragment, which is where

@@ -142,7 +142,7 @@ impl fmt::Display for Label {
     }
 }
 
-/// What a fetcher has done so far; only ever grows.
+/// What a fetcher has done so far, or one of its fetches; only ever grows.
 #[derive(Debug, Default)]
 pub struct Stats {
     attempts: [AtomicU64; Label::ALL.len()],
@@ -156,6 +156,14 @@ impl Stats {
         self.attempts
             .get(label as usize)
             .map_or(0, |count| count.load(Ordering::Relaxed))
+    }
+
+    /// How attempts ended, and how many did so.
+    pub fn results(&self) -> impl Iterator<Item = (Label, u64)> {
+        let counts = Label::ALL
+            .into_iter()
+            .map(|label| (label, self.attempts(label)));
+        counts.filter(|(_, count)| *count > 0)
     }
 
     /// Modules that came from the store.
@@ -172,6 +180,18 @@ impl Stats {
         if let Some(count) = self.attempts.get(label as usize) {
             count.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// Counts what `other` has counted.
+    pub(super) fn add(&self, other: &Self) {
+        let add = |to: &AtomicU64, from: &AtomicU64| {
+            to.fetch_add(from.load(Ordering::Relaxed), Ordering::Relaxed);
+        };
+        for (to, from) in self.attempts.iter().zip(&other.attempts) {
+            add(to, from);
+        }
+        add(&self.cache_hits, &other.cache_hits);
+        add(&self.cache_misses, &other.cache_misses);
     }
 
     pub(super) fn cache_hit(&self) {

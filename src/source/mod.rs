@@ -40,7 +40,7 @@ mod unbox;
 pub use digest::Digest;
 pub use error::FetchError;
 pub use fetched::{Fetched, Origin};
-pub use fetcher::Fetcher;
+pub use fetcher::{Fetcher, Freshness, Outcome};
 pub use hostile::read_anything;
 pub use label::{Label, Stats};
 pub use oci::{Descriptor, Image, Layout, Manifest, Registry, repository::Repository};

@@ -1,9 +1,11 @@
 //! What to fetch, and under which conditions.
 
+use std::path::PathBuf;
+
 use super::digest::Digest;
 use super::http::without_secrets;
 use super::secret::SecretName;
-use crate::plugin::{ModuleUrl, PluginSpec, PullPolicy};
+use crate::plugin::{FetchSettings, ModuleUrl, PluginSpec, PullPolicy};
 
 /// What is wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +37,12 @@ impl Request {
         let secret = self.pull_secret.as_ref();
         let secret = secret.map(|secret| (&secret.namespace, &secret.name));
         Digest::of(format!("{} {secret:?}", full(&self.url)).as_bytes())
+    }
+
+    /// The file of the pull secret, if there is one to find.
+    pub fn secret_file(&self, settings: &FetchSettings) -> Option<PathBuf> {
+        let secret = self.pull_secret.as_ref()?;
+        secret.path(settings.secrets_dir.as_deref()?)
     }
 
     /// The URL for messages and for people: without the secrets that may be in it.

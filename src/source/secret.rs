@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
 use base64ct::{Base64, Base64Unpadded, Encoding};
 use serde::Deserialize;
@@ -62,6 +62,20 @@ struct Entry {
 }
 
 impl SecretName {
+    /// The file that it is in, unless it leads elsewhere.
+    pub(super) fn path(&self, secrets_dir: &str) -> Option<PathBuf> {
+        let is_name = |name: &str| {
+            let mut parts = Path::new(name).components();
+            matches!(
+                (parts.next(), parts.next()),
+                (Some(Component::Normal(_)), None)
+            )
+        };
+        let Self { namespace, name } = self;
+        let path = || Path::new(secrets_dir).join(namespace).join(name).join(FILE);
+        (is_name(namespace) && is_name(name)).then(path)
+    }
+
     /// Reads the credentials for `repository` of `registry`.
     pub(super) fn read(
         &self,
@@ -76,20 +90,8 @@ impl SecretName {
         let Some(directory) = secrets_dir else {
             return Err(fail("there is no secretsDir to find it in".to_owned()));
         };
-        let is_name = |name: &str| {
-            let mut parts = Path::new(name).components();
-            matches!(
-                (parts.next(), parts.next()),
-                (Some(Component::Normal(_)), None)
-            )
-        };
-        if !is_name(&self.namespace) || !is_name(&self.name) {
-            return Err(fail("not a name of a secret".to_owned()));
-        }
-        let path = Path::new(directory)
-            .join(&self.namespace)
-            .join(&self.name)
-            .join(FILE);
+        let path = self.path(directory);
+        let path = path.ok_or_else(|| fail("not a name of a secret".to_owned()))?;
         let at = path.display();
         let size = fs::metadata(&path).map_or(0, |metadata| metadata.len());
         if size > MAX_BYTES {

@@ -93,6 +93,7 @@ pub(super) fn fetch(
             accept: "*/*",
             authorization: None,
             form: None,
+            known: None,
             limit: (limit, LIMIT_NAME),
             shown: false,
         };

@@ -149,30 +149,14 @@ impl std::fmt::Debug for Limited {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
-
+    use super::super::Lines;
     use super::*;
 
-    #[derive(Default)]
-    struct Lines(Mutex<Vec<String>>);
-
-    impl Log for Lines {
-        fn enabled(&self, level: Level) -> bool {
-            level >= Level::Info
-        }
-
-        fn threshold(&self) -> Option<Level> {
-            Some(Level::Info)
-        }
-
-        fn write(&self, _: Level, line: &[u8]) {
-            let line = String::from_utf8_lossy(line).into_owned();
-            self.0.lock().unwrap().push(line);
-        }
-    }
-
     fn limited() -> (Arc<Lines>, Arc<AtomicU64>, Arc<Limited>) {
-        let (lines, asked) = (Arc::new(Lines::default()), Arc::new(AtomicU64::new(0)));
+        let (lines, asked) = (
+            Arc::new(Lines::from(Level::Info)),
+            Arc::new(AtomicU64::new(0)),
+        );
         let (log, count) = (Arc::clone(&lines), Arc::clone(&asked));
         let later = move |_| {
             count.fetch_add(1, Ordering::Relaxed);
@@ -208,19 +192,14 @@ mod tests {
             log.write(Level::Info, b"line");
             log.write(Level::Debug, b"not kept anyway");
         }
-        let kept = lines.0.lock().unwrap().len() as u64;
+        let kept = lines.take().len() as u64;
         assert!((BURST..written).contains(&kept), "{kept}");
         assert_eq!(log.dropped(), written - kept);
         assert_eq!(asked.load(Ordering::Relaxed), 1);
         assert_eq!(log.report(), written - kept);
         assert_eq!(log.report(), 0);
-        let lines = lines.0.lock().unwrap();
-        assert_eq!(lines.len() as u64, kept + 1);
-        assert!(
-            lines
-                .last()
-                .unwrap()
-                .contains(&(written - kept).to_string())
-        );
+        let told = lines.take();
+        assert_eq!(told.len(), 1);
+        assert!(told[0].1.contains(&(written - kept).to_string()));
     }
 }

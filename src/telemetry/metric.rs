@@ -304,9 +304,9 @@ impl PluginStats {
         *self.rare.lock().failures.entry(cause).or_default() += 1;
     }
 
-    /// The plugin's module was asked for, with this result.
-    pub fn count_fetch(&self, result: &'static str) {
-        *self.rare.lock().fetches.entry(result).or_default() += 1;
+    /// So many attempts to fetch the plugin's module had this result.
+    pub fn count_attempts(&self, result: &'static str, count: u64) {
+        *self.rare.lock().fetches.entry(result).or_default() += count;
     }
 
     /// The plugin's module was compiled, which took this long.

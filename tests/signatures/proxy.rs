@@ -14,7 +14,7 @@ use super::tampered::{self, pem};
 use wasmplugin_host::source::Digest;
 
 /// A `WasmPlugin` that marks requests with its own name; `rest` is YAML of its metadata.
-fn plugin(name: &str, url: &str, rest: &str, spec: &str) -> String {
+pub(super) fn plugin(name: &str, url: &str, rest: &str, spec: &str) -> String {
     format!(
         "- apiVersion: extensions.istio.io/v1alpha1\n  \
            kind: WasmPlugin\n  \
@@ -26,11 +26,11 @@ fn plugin(name: &str, url: &str, rest: &str, spec: &str) -> String {
     )
 }
 
-fn key(pem: &str) -> String {
+pub(super) fn key(pem: &str) -> String {
     format!("verificationKey: |\n{}", indent(pem, 2))
 }
 
-fn settings(plugins: &str) -> String {
+pub(super) fn settings(plugins: &str) -> String {
     format!(
         "fetch: {{ insecureRegistries: ['*'], attempts: 1 }}\nplugins:\n{}",
         indent(plugins, 0)

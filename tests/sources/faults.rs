@@ -1,25 +1,19 @@
-//! What goes wrong on the way: each fault has its text and its label, none costs memory, and
-//! everything goes on once it is over.
+//! What goes wrong on the way: each fault has its text and its label, and none costs memory.
 
-use std::io::Write as _;
 use std::net::TcpListener;
 use std::process::Command;
-use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use wasmplugin_host::source::Label;
 
-use super::support::bootstrap::Bootstrap;
-use super::support::envoy::Envoy;
-use super::support::faulty::{Answer, Server, forward};
-use super::support::guests::{Guests, plugin_from};
-use super::support::images::{Image, gzip, tar};
+use super::fault::{
+    bomb, faults_of_a_registry, faults_of_a_server, faulty, faulty_front, good, promise,
+};
+use super::support::faulty::{Answer, Server};
+use super::support::free_port;
+use super::support::images::Image;
 use super::support::registry::{Registry, certificate};
-use super::support::upstream::Upstream;
-use super::support::{NEWEST, free_port, http, wait_for};
 use super::{Client, EMPTY};
 
 /// Expects that `url` cannot be fetched, with `label` and all of `words`.
@@ -37,181 +31,6 @@ fn refused(client: &Client, url: &str, label: Label, words: &[&str]) {
     assert!(client.count(label) > before, "{label} is counted");
 }
 
-/// The first bytes of a tar whose file has `size` bytes, as its header says.
-fn promise(size: u64) -> Vec<u8> {
-    let mut header = tar::Header::new_gnu();
-    header.set_path("plugin.wasm").expect("a path");
-    header.set_size(size);
-    header.set_cksum();
-    header.as_bytes().to_vec()
-}
-
-/// Zeros, packed: a thousandth of their size.
-fn bomb(mebibytes: usize) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    let zeros = vec![0; 1 << 20];
-    for _ in 0..mebibytes {
-        encoder.write_all(&zeros).expect("memory");
-    }
-    encoder.finish().expect("memory")
-}
-
-/// A name, what happens, and how it is told.
-type Fault = (&'static str, Answer, Label, &'static [&'static str]);
-
-/// What a server may do wrong: where, what, and how it is told.
-fn faults_of_a_server() -> Vec<Fault> {
-    let status = |status: u16| Answer::status(status, &[], b"");
-    let huge = format!("HTTP/1.1 200 OK\r\nx: {}\r\n\r\n", "y".repeat(1 << 20));
-    let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "x: y\r\n".repeat(1000));
-    let second = Duration::from_secs(1);
-    vec![
-        ("silence", Answer::Silence, Label::Timeout, &["silence"]),
-        (
-            "slow",
-            Answer::slowly(EMPTY, 1, second / 2),
-            Label::Timeout,
-            &["2000 ms"],
-        ),
-        (
-            "cut",
-            Answer::of_length(100, EMPTY),
-            Label::CutOff,
-            &["cut off after 8 bytes"],
-        ),
-        (
-            "cut-head",
-            Answer::Raw(b"HTTP/1.1 200".to_vec()),
-            Label::CutOff,
-            &["cut off after 0"],
-        ),
-        (
-            "too-long",
-            Answer::of_length(2 << 20, b""),
-            Label::TooLarge,
-            &["2097152", "maxModuleBytes"],
-        ),
-        (
-            "garbage",
-            Answer::Raw(b"SSH-2.0-x\r\n\r\n".to_vec()),
-            Label::Protocol,
-            &["HTTP"],
-        ),
-        (
-            "huge-header",
-            Answer::Raw(huge.into_bytes()),
-            Label::Protocol,
-            &["HTTP"],
-        ),
-        (
-            "many-headers",
-            Answer::Raw(many.into_bytes()),
-            Label::Protocol,
-            &["HTTP"],
-        ),
-        ("400", status(400), Label::ClientError, &["400 Bad Request"]),
-        (
-            "401",
-            status(401),
-            Label::Unauthorized,
-            &["401 Unauthorized"],
-        ),
-        ("403", status(403), Label::Forbidden, &["403 Forbidden"]),
-        ("404", status(404), Label::NotFound, &["404 Not Found"]),
-        (
-            "429",
-            Answer::status(429, &[("retry-after", "7")], b""),
-            Label::RateLimited,
-            &["429 Too Many Requests"],
-        ),
-        ("500", status(500), Label::ServerError, &["500 Internal"]),
-        ("503", status(503), Label::ServerError, &["503 Service"]),
-        (
-            "loop",
-            Answer::to("/loop"),
-            Label::Redirect,
-            &["more than 10 redirects"],
-        ),
-        (
-            "metadata",
-            Answer::to("http://169.254.169.254/latest/meta-data"),
-            Label::BlockedAddress,
-            &["169.254.169.254", "blockedCidrs"],
-        ),
-        (
-            "metadata-as-number",
-            Answer::to("http://2852039166/"),
-            Label::BlockedAddress,
-            &["169.254.169.254"],
-        ),
-        (
-            "metadata-mapped",
-            Answer::to("http://[::ffff:a9fe:a9fe]/"),
-            Label::BlockedAddress,
-            &["blockedCidrs"],
-        ),
-        (
-            "scheme",
-            Answer::to("file:///etc/passwd"),
-            Label::Redirect,
-            &["\"file\""],
-        ),
-        ("nowhere", status(302), Label::Redirect, &["nowhere"]),
-        (
-            "bomb",
-            Answer::ok(&bomb(64)),
-            Label::TooLarge,
-            &["unpacked", "maxModuleBytes"],
-        ),
-        (
-            "tar-bomb",
-            Answer::ok(&gzip(&tar(&[("x", &vec![0; 8 << 20])]))),
-            Label::TooLarge,
-            &["unpacked"],
-        ),
-        (
-            "promise",
-            Answer::ok(&promise(10 << 30)),
-            Label::TooLarge,
-            &["10737418240"],
-        ),
-        (
-            "half-gzip",
-            Answer::ok(&gzip(EMPTY)[..12]),
-            Label::Archive,
-            &["unpacked"],
-        ),
-        (
-            "page",
-            Answer::ok(b"<html></html>"),
-            Label::NotWasm,
-            &["\\0asm"],
-        ),
-        (
-            "component",
-            Answer::ok(b"\0asm\x0d\0\x01\0"),
-            Label::NotWasm,
-            &["component"],
-        ),
-        ("short", Answer::ok(b"\0asm"), Label::NotWasm, &["shorter"]),
-    ]
-}
-
-/// A server that has each of `faults` under its name.
-fn faulty(faults: &[Fault]) -> Server {
-    let answers: Vec<_> = faults
-        .iter()
-        .map(|(name, answer, ..)| (format!("/{name}"), answer.clone()))
-        .collect();
-    Server::start(move |ask| {
-        let found = answers.iter().find(|(path, _)| *path == ask.path);
-        found.map_or_else(
-            || Answer::status(404, &[], b""),
-            |(_, answer)| answer.clone(),
-        )
-    })
-}
-
 #[test]
 fn every_fault_of_a_server_has_its_text_and_label() {
     let faults = faults_of_a_server();
@@ -220,50 +39,7 @@ fn every_fault_of_a_server_has_its_text_and_label() {
     for (name, _, label, words) in &faults {
         refused(&client, &server.url(&format!("/{name}")), *label, words);
     }
-    assert_eq!(client.lines.0.lock().expect("no panic").len(), 0);
-}
-
-#[test]
-fn requests_flow_through_every_fault_and_plugins_come_back() {
-    let guests = Guests::new();
-    let module = std::fs::read(guests.mark()).expect("a guest");
-    let faults = faults_of_a_server();
-    let server = faulty(&faults);
-    let upstream = Upstream::echo();
-    let plugins = faults.iter().map(|(name, ..)| {
-        let spec = "pluginConfig: { n: 1 }\nfailStrategy: FAIL_OPEN";
-        plugin_from(&format!("p-{name}"), &server.url(&format!("/{name}")), spec)
-    });
-    let settings = format!(
-        "startup: {{ wait: 1s }}\nfetch: {{ attempts: 1, timeout: 2s, maxModuleBytes: 1Mi }}\nplugins:\n{}",
-        plugins.collect::<String>()
-    );
-    let bootstrap = Bootstrap::new(upstream.port()).filter(&settings);
-    let envoy = Envoy::start(NEWEST, &bootstrap.render());
-    let memory = envoy.memory();
-    let marks = || {
-        let response = http::get(bootstrap.port(), "/");
-        assert_eq!(response.status, 200);
-        let marks = response.json()["headers"]["x-mark"].clone();
-        marks.as_str().map_or(0, |marks| marks.split(", ").count())
-    };
-    for (name, _, _, words) in &faults {
-        let line = envoy.wait_for_log(&format!("plugin default/p-{name}: cannot run"));
-        for word in *words {
-            assert!(line.contains(word), "{name}: {word:?} is not in {line:?}");
-        }
-        assert_eq!(marks(), 0);
-    }
-    assert!(
-        envoy.memory() < memory + (64 << 20),
-        "{memory}, {}",
-        envoy.memory()
-    );
-    server.now(move |_| Answer::ok(&module));
-    // What was refused is asked for again after a minute.
-    wait_for("all plugins", Duration::from_secs(180), || {
-        (marks() == faults.len()).then_some(())
-    });
+    assert_eq!(client.lines.take().len(), 0);
 }
 
 #[test]
@@ -348,128 +124,27 @@ fn every_fault_of_a_registry_has_its_text_and_label() {
     let registry = Registry::plain();
     let image = tempfile::tempdir().expect("a temporary directory");
     Image::oci(&[("plugin.wasm", EMPTY)], "+gzip").write(image.path());
-    registry.push(image.path(), "a:1", &["--preserve-digests"]);
-    let behind = registry.port();
-    let front = Server::front(behind);
-    let url = format!("oci://127.0.0.1:{}/a:1", front.port());
-    let body = |answer: Answer| match answer {
-        Answer::Reply { body, .. } => body,
-        other => panic!("{other:?}"),
-    };
-    type Change = Arc<dyn Fn(Vec<u8>) -> Answer + Send + Sync>;
-    let cases: Vec<(&str, Change, Label, &[&str])> = vec![
-        (
-            "/blobs/",
-            Arc::new(|mut bytes| {
-                bytes[20] ^= 1;
-                Answer::ok(&bytes)
-            }),
-            Label::WrongDigest,
-            &["layer sha256:", "instead of"],
-        ),
-        (
-            "/blobs/",
-            Arc::new(|bytes| Answer::ok(&bytes[..bytes.len() - 1])),
-            Label::WrongLength,
-            &["its descriptor says"],
-        ),
-        (
-            "/blobs/",
-            Arc::new(|bytes| Answer::of_length(bytes.len() as u64, &bytes[..10])),
-            Label::CutOff,
-            &["cut off after 10"],
-        ),
-        (
-            "/blobs/",
-            Arc::new(|_| Answer::to("http://169.254.169.254/blob")),
-            Label::BlockedAddress,
-            &["169.254.169.254"],
-        ),
-        (
-            "/blobs/",
-            Arc::new(|_| Answer::Endless(b"HTTP/1.1 200 OK\r\n\r\n".to_vec(), vec![0; 1 << 16])),
-            Label::TooLarge,
-            &["maxModuleBytes"],
-        ),
-        (
-            "/manifests/",
-            Arc::new(|_| Answer::ok(b"{}")),
-            Label::Manifest,
-            &["cannot be read"],
-        ),
-        (
-            "/manifests/",
-            Arc::new(|_| Answer::ok(b"not JSON")),
-            Label::Manifest,
-            &["manifest"],
-        ),
-        (
-            "/manifests/",
-            Arc::new(|_| Answer::ok(&vec![b' '; 5 << 20])),
-            Label::TooLarge,
-            &["the largest manifest"],
-        ),
-        (
-            "/manifests/",
-            Arc::new(|_| {
-                let body =
-                    br#"{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]}"#;
-                Answer::status(404, &[], body)
-            }),
-            Label::NotFound,
-            &["404 Not Found", "MANIFEST_UNKNOWN"],
-        ),
-        (
-            "/v2/",
-            Arc::new(|_| Answer::status(401, &[("www-authenticate", "Negotiate")], b"")),
-            Label::Unauthorized,
-            &["neither a token nor a password"],
-        ),
-        (
-            "/v2/",
-            Arc::new(|_| Answer::status(401, &[("www-authenticate", "Basic realm=\"x\"")], b"")),
-            Label::Unauthorized,
-            &["imagePullSecret names none"],
-        ),
-        (
-            "/v2/",
-            Arc::new(|_| {
-                let challenge = r#"Bearer realm="http://169.254.169.254/token""#;
-                Answer::status(401, &[("www-authenticate", challenge)], b"")
-            }),
-            Label::BlockedAddress,
-            &["169.254.169.254"],
-        ),
-        (
-            "/v2/",
-            Arc::new(|_| Answer::status(403, &[], b"")),
-            Label::Forbidden,
-            &["403"],
-        ),
-        (
-            "/v2/",
-            Arc::new(|_| Answer::status(500, &[], b"")),
-            Label::ServerError,
-            &["500"],
-        ),
-    ];
-    for (part, fault, label, words) in cases {
-        front.now(move |ask| {
-            let answer = forward(behind, ask);
-            if ask.path.contains(part) {
-                fault(body(answer))
-            } else {
-                answer
-            }
-        });
-        refused(&Client::impatient(), &url, label, words);
+    registry.push(image.path(), "good:1", &["--preserve-digests"]);
+    let faults = faults_of_a_registry();
+    let front = faulty_front(&registry, &faults);
+    let url = |name: &str| format!("oci://127.0.0.1:{}/{name}:1", front.port());
+    for fault in &faults {
+        refused(
+            &Client::impatient(),
+            &url(fault.name),
+            fault.label,
+            fault.words,
+        );
     }
-    front.now(move |ask| forward(behind, ask));
-    assert!(Client::impatient().fetch(&url).is_ok());
+    let behind = registry.port();
+    front.now(move |ask| good(behind, ask));
+    for fault in &faults {
+        assert!(Client::impatient().fetch(&url(fault.name)).is_ok());
+    }
     let plain = Client::new("fetch: { attempts: 1 }");
     refused(
         &plain,
-        &url,
+        &url("good"),
         Label::PlainHttp,
         &["fetch.insecureRegistries"],
     );
@@ -505,6 +180,13 @@ fn what_may_pass_is_tried_again_and_what_may_not_is_not() {
     client.settings.timeout = Duration::from_secs(2);
     server.now(|_| Answer::status(429, &[("retry-after", "600")], b""));
     let error = client.fetch(&server.url("/b")).expect_err("a refusal");
+    assert_eq!(error.retry_after(), Duration::from_secs(600));
+    let dates = [
+        ("date", "Wed, 21 Oct 2015 07:20:00 GMT"),
+        ("retry-after", "Wed, 21 Oct 2015 07:30:00 GMT"),
+    ];
+    server.now(move |_| Answer::status(503, &dates, b""));
+    let error = client.fetch(&server.url("/c")).expect_err("a refusal");
     assert_eq!(error.retry_after(), Duration::from_secs(600));
 }
 
@@ -571,46 +253,5 @@ fn memory_stays_bounded() {
             said.contains("fetch.maxModuleBytes = 8388608"),
             "{path}: {said}"
         );
-    }
-}
-
-#[test]
-fn requests_flow_by_fail_strategy_and_recover_by_themselves() {
-    let guests = Guests::new();
-    let module = std::fs::read(guests.mark()).expect("a guest");
-    let server = Server::start(|_| Answer::status(500, &[], b""));
-    let upstream = Upstream::echo();
-    let entry = |name: &str, fail: &str| {
-        let spec = format!("pluginConfig: {{ n: {name} }}\nfailStrategy: {fail}");
-        format!(
-            "startup: {{ wait: 1s }}\nfetch: {{ attempts: 2 }}\nplugins:\n{}",
-            plugin_from(name, &server.url(&format!("/{name}")), &spec)
-        )
-    };
-    let bootstrap = Bootstrap::new(upstream.port())
-        .filter(&entry("closed", "FAIL_CLOSE"))
-        .listener()
-        .filter(&entry("open", "FAIL_OPEN"));
-    let envoy = Envoy::start(NEWEST, &bootstrap.render());
-    let [closed, open] = bootstrap.ports()[..] else {
-        panic!("two listeners")
-    };
-    let mark = |port: u16| {
-        let response = http::get(port, "/");
-        let mark = response.json()["headers"]["x-mark"].clone();
-        (response.status, mark.as_str().map(str::to_owned))
-    };
-    assert_eq!(http::get(closed, "/").status, 503);
-    assert_eq!(mark(open), (200, None));
-    envoy.wait_for_log("500 Internal Server Error");
-    server.now(move |_| Answer::ok(&gzip(&module)));
-    for (port, name) in [(closed, "closed"), (open, "open")] {
-        wait_for(name, Duration::from_secs(30), || {
-            let response = http::get(port, "/");
-            (response.status == 200 && response.json()["headers"]["x-mark"].is_string())
-                .then_some(())
-        });
-        let told = format!(r#"{{"n":"{name}"}}"#);
-        assert_eq!(mark(port), (200, Some(told)));
     }
 }

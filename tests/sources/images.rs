@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde_json::json;
 use tempfile::TempDir;
 use wasmplugin_host::plugin::PullPolicy;
 use wasmplugin_host::source::{
-    Digest, Label, Layout, Origin, Registry as _, Repository, Request, SecretName,
+    Digest, Freshness, Label, Layout, Origin, Registry as _, Repository, Request, SecretName,
 };
 
 use super::support::bootstrap::Bootstrap;
@@ -19,7 +20,7 @@ use super::support::images::{
 };
 use super::support::registry::{PASSWORD, Registry, USER};
 use super::support::upstream::Upstream;
-use super::support::{NEWEST, http};
+use super::support::{NEWEST, http, wait_for};
 use super::{Client, EMPTY, request};
 
 /// Where an image is, and what it is like.
@@ -287,6 +288,28 @@ fn write_secret(secrets: &Path, registry: &str, password: &str) {
     fs::write(directory.join(".dockerconfigjson"), config.to_string()).expect("a file");
 }
 
+/// A request for `url` with that secret.
+fn with_secret(url: &str) -> Request {
+    Request {
+        pull_secret: Some(SecretName {
+            namespace: "default".to_owned(),
+            name: "pull".to_owned(),
+        }),
+        ..request(url)
+    }
+}
+
+/// A client that has the secret for the registry `host`, by plain HTTP, and the secrets.
+fn who_has_the_secret(host: &str) -> (TempDir, Client) {
+    let secrets = directory();
+    write_secret(secrets.path(), host, PASSWORD);
+    let client = Client::new(&format!(
+        "secretsDir: {}\nfetch: {{ insecureRegistries: ['{host}'] }}",
+        secrets.path().display()
+    ));
+    (secrets, client)
+}
+
 #[test]
 fn a_registry_with_tls_and_passwords_and_then_none() {
     let guests = Guests::new();
@@ -315,9 +338,13 @@ fn a_registry_with_tls_and_passwords_and_then_none() {
     assert_eq!(http::get(bootstrap.port(), "/").status, 503);
     envoy.wait_for_log("does not accept what the pull secret says");
     assert!(!envoy.log().contains("wrong"), "{}", envoy.log());
+    // A registry that refuses is left alone for a minute, unless the secret is another one.
+    write_secret(secrets.path(), &host, PASSWORD);
+    wait_for("the right secret", Duration::from_secs(15), || {
+        (http::get(bootstrap.port(), "/").status == 200).then_some(())
+    });
     drop(envoy);
 
-    write_secret(secrets.path(), &host, PASSWORD);
     let envoy = Envoy::start(NEWEST, &bootstrap.render());
     assert_eq!(marks(bootstrap.port()), r#"{"n":1}"#);
     assert!(!envoy.log().contains(PASSWORD));
@@ -364,14 +391,8 @@ fn who_may_not_ask_does_not_get_it_from_the_store() {
         registry.ca_file().display()
     ));
     let url = format!("oci://{}/team/mark:1", registry.host());
-    let with_secret = Request {
-        pull_secret: Some(SecretName {
-            namespace: "default".to_owned(),
-            name: "pull".to_owned(),
-        }),
-        ..request(&url)
-    };
-    assert!(client.fetcher.fetch(&with_secret, &client.settings).is_ok());
+    let wanted = with_secret(&url);
+    assert!(client.fetcher.fetch(&wanted, &client.settings).is_ok());
     let error = client.fetch(&url).expect_err("no secret, no module");
     assert_eq!(error.label(), Label::Unauthorized, "{error}");
 }
@@ -405,20 +426,9 @@ fn tokens_are_fetched_from_the_server_that_the_registry_names() {
             format!(r#"Bearer realm="{realm}",service="here",scope="repository:team/mark:pull""#);
         Answer::status(401, &[("www-authenticate", &challenge)], b"")
     });
-    let secrets = directory();
     let host = format!("localhost:{}", front.port());
-    write_secret(secrets.path(), &host, PASSWORD);
-    let client = Client::new(&format!(
-        "secretsDir: {}\nfetch: {{ insecureRegistries: ['{host}'] }}",
-        secrets.path().display()
-    ));
-    let mut wanted = Request {
-        pull_secret: Some(SecretName {
-            namespace: "default".to_owned(),
-            name: "pull".to_owned(),
-        }),
-        ..request(&format!("oci://{host}/team/mark:1"))
-    };
+    let (secrets, client) = who_has_the_secret(&host);
+    let mut wanted = with_secret(&format!("oci://{host}/team/mark:1"));
     let fetched = client.fetcher.fetch(&wanted, &client.settings);
     assert_eq!(fetched.expect("a module").bytes(), EMPTY);
     assert_eq!(front.gets("/token"), 1, "one token does for all requests");
@@ -430,7 +440,10 @@ fn tokens_are_fetched_from_the_server_that_the_registry_names() {
         let config = json!({ "auths": { host.clone(): entry } });
         fs::write(&file, config.to_string()).expect("a file");
         wanted.pull_policy = PullPolicy::Always;
-        let fetched = client.fetcher.refresh(&wanted, &client.settings);
+        let fetched = client
+            .fetcher
+            .ask(&wanted, &client.settings, Freshness::Anew)
+            .result;
         assert_eq!(fetched.expect("a module").bytes(), EMPTY, "{config}");
     }
 }
@@ -447,20 +460,9 @@ fn tokens_are_for_the_server_that_was_asked() {
         let challenge = format!(r#"Bearer realm="{realm}""#);
         Answer::status(401, &[("www-authenticate", &challenge)], b"")
     });
-    let secrets = directory();
     let host = format!("localhost:{}", front.port());
-    write_secret(secrets.path(), &host, PASSWORD);
-    let client = Client::new(&format!(
-        "secretsDir: {}\nfetch: {{ insecureRegistries: ['{host}'] }}",
-        secrets.path().display()
-    ));
-    let wanted = Request {
-        pull_secret: Some(SecretName {
-            namespace: "default".to_owned(),
-            name: "pull".to_owned(),
-        }),
-        ..request(&format!("oci://{host}/a:1"))
-    };
+    let (secrets, client) = who_has_the_secret(&host);
+    let wanted = with_secret(&format!("oci://{host}/a:1"));
     // A password does not go along; the registry gets a token all the same, and refuses it.
     let error = client
         .fetcher

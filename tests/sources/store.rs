@@ -144,7 +144,7 @@ fn a_kill_at_any_point_leaves_a_store_that_can_be_used() {
     let again = again.fetch(&server.url("/a")).expect("a module");
     assert!(matches!(again.origin(), Origin::Store));
     assert_eq!(server.asked().len(), asked, "the store has it");
-    assert_eq!(client.lines.0.lock().expect("no panic").len(), 0);
+    assert_eq!(client.lines.take().len(), 0);
 }
 
 #[test]
@@ -224,9 +224,66 @@ fn what_was_changed_in_the_store_is_fetched_again() {
     assert_eq!(client.fetch(&url).expect("a module").bytes(), EMPTY);
     assert_eq!(server.asked().len(), 2);
     assert_eq!(fs::read(&kept).expect("a file"), EMPTY);
-    let lines = client.lines.0.lock().expect("no panic");
+    let lines = client.lines.take();
     assert!(
-        lines.len() == 1 && lines[0].contains("corrupt"),
+        lines.len() == 1 && lines[0].1.contains("corrupt"),
         "{lines:?}"
+    );
+}
+
+#[test]
+fn a_module_is_downloaded_again_only_if_its_server_has_another_one() {
+    let cache = tempfile::tempdir().expect("a temporary directory");
+    let other = [EMPTY, b"\0\x02\x01x"].concat();
+    let tag = |tag: &str, body: &[u8]| Answer::status(200, &[("etag", tag)], body);
+    let date = ("last-modified", "Wed, 21 Oct 2015 07:28:00 GMT");
+    let server = Server::start(move |ask| match ask.path.as_str() {
+        "/latest" => Answer::to("/v1"),
+        _ if ask.header("if-none-match") == Some("\"1\"") => Answer::status(304, &[], b""),
+        _ if ask.header("if-modified-since") == Some(date.1) => Answer::status(304, &[], b""),
+        "/dated" => Answer::status(200, &[date], EMPTY),
+        "/plain" => Answer::ok(EMPTY),
+        _ => tag("\"1\"", EMPTY),
+    });
+    for path in ["/tagged", "/dated", "/latest", "/plain"] {
+        for run in 0..3 {
+            // As if the proxy had been restarted.
+            let fetched = Client::new(&settings(cache.path(), "")).always(&server.url(path));
+            let fetched = fetched.unwrap_or_else(|error| panic!("{path}: {error}"));
+            assert_eq!(fetched.bytes(), EMPTY, "{path}");
+            let is_known = matches!(fetched.origin(), Origin::Store);
+            assert_eq!(is_known, run > 0 && path != "/plain", "{path}, {run}");
+        }
+    }
+    // What a tag says holds for its URL alone, wherever a redirect led to.
+    server.now(move |ask| match ask.path.as_str() {
+        "/latest" => Answer::to("/v2"),
+        _ if ask.header("if-none-match").is_some() => Answer::status(304, &[], b""),
+        _ => tag("\"1\"", &other),
+    });
+    let client = Client::new(&settings(cache.path(), ""));
+    assert_eq!(
+        client
+            .always(&server.url("/tagged"))
+            .expect("a module")
+            .bytes(),
+        EMPTY
+    );
+    assert_ne!(
+        client
+            .always(&server.url("/latest"))
+            .expect("a module")
+            .bytes(),
+        EMPTY
+    );
+    // A store that has lost the module asks for all of it.
+    fs::remove_dir_all(cache.path().join("modules")).expect("modules");
+    let client = Client::new(&settings(cache.path(), ""));
+    assert_ne!(
+        client
+            .always(&server.url("/tagged"))
+            .expect("a module")
+            .bytes(),
+        EMPTY
     );
 }

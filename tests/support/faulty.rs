@@ -95,6 +95,7 @@ pub(crate) struct Server {
     port: u16,
     asked: Arc<Mutex<Vec<Ask>>>,
     behaviour: Arc<Mutex<Behaviour>>,
+    tls: Arc<Mutex<Option<Arc<ServerConfig>>>>,
     stop: Arc<AtomicBool>,
 }
 
@@ -108,18 +109,7 @@ impl Server {
         directory: &Path,
         behaviour: impl Fn(&Ask) -> Answer + Send + Sync + 'static,
     ) -> Self {
-        let certificate = CertificateDer::from_pem_file(directory.join("ca.pem"));
-        let key = PrivateKeyDer::from_pem_file(directory.join("key.pem"));
-        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .expect("versions of TLS")
-            .with_no_client_auth()
-            .with_single_cert(
-                vec![certificate.expect("a certificate")],
-                key.expect("a key"),
-            )
-            .expect("a certificate and its key");
-        Self::with(Some(Arc::new(config)), behaviour)
+        Self::with(Some(tls_config(directory)), behaviour)
     }
 
     fn with(
@@ -131,17 +121,18 @@ impl Server {
             port: listener.local_addr().expect("an address").port(),
             asked: Arc::default(),
             behaviour: Arc::new(Mutex::new(Arc::new(behaviour))),
+            tls: Arc::new(Mutex::new(tls)),
             stop: Arc::default(),
         };
         let (asked, behaviour) = (Arc::clone(&server.asked), Arc::clone(&server.behaviour));
-        let stop = Arc::clone(&server.stop);
+        let (tls, stop) = (Arc::clone(&server.tls), Arc::clone(&server.stop));
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 if stop.load(Ordering::Acquire) {
                     break;
                 }
                 let (asked, behaviour) = (Arc::clone(&asked), Arc::clone(&behaviour));
-                let tls = tls.clone();
+                let tls = tls.lock().expect("no panic in a server").clone();
                 // An error is the peer's end of the connection.
                 thread::spawn(move || {
                     drop(stream.set_nodelay(true));
@@ -166,6 +157,11 @@ impl Server {
     /// Does something else from now on.
     pub(crate) fn now(&self, behaviour: impl Fn(&Ask) -> Answer + Send + Sync + 'static) {
         *self.behaviour.lock().expect("no panic in a server") = Arc::new(behaviour);
+    }
+
+    /// Has the certificate of `directory` from now on, and talks TLS.
+    pub(crate) fn certify(&self, directory: &Path) {
+        *self.tls.lock().expect("no panic in a server") = Some(tls_config(directory));
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -195,6 +191,21 @@ impl Drop for Server {
         // Wakes the accept loop.
         drop(TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)));
     }
+}
+
+/// With `ca.pem` and `key.pem` of `directory`.
+fn tls_config(directory: &Path) -> Arc<ServerConfig> {
+    let certificate = CertificateDer::from_pem_file(directory.join("ca.pem"));
+    let key = PrivateKeyDer::from_pem_file(directory.join("key.pem"));
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("versions of TLS")
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![certificate.expect("a certificate")],
+            key.expect("a key"),
+        );
+    Arc::new(config.expect("a certificate and its key"))
 }
 
 /// The answer of the server at `port` to `ask`.

@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use wasmplugin_host::plugin::{self, FetchSettings, ModuleUrl};
 use wasmplugin_host::source::signature::{Keys, Refused, Surroundings, Verified, Verifier};
 use wasmplugin_host::source::{
-    FetchError, Fetched, Fetcher, Origin, Progress, Request, SecretName,
+    FetchError, Fetched, Fetcher, Freshness, Origin, Progress, Request, SecretName,
 };
 use wasmplugin_host::telemetry::{Level, Log};
 
@@ -98,7 +98,7 @@ fn refresh(
     request: &Request,
     settings: &FetchSettings,
 ) -> Result<Fetched, FetchError> {
-    let fetched = fetcher.refresh(request, settings)?;
+    let fetched = fetcher.ask(request, settings, Freshness::Anew).result?;
     if let Origin::LastGood(error) = fetched.origin() {
         eprintln!("warning: {error}; this is what was fetched before");
     }

@@ -13,6 +13,7 @@
 //! (`proxy_on_done` returns false, `proxy_done` later), which they get up to [`FAREWELL`].
 
 mod filter;
+mod retry;
 mod root;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -30,7 +31,7 @@ use super::threads::Letter;
 use crate::chain::Outage;
 use crate::plugin::{FailStrategy, PluginSpec};
 use crate::proxy_wasm::{Address, Failure, Instance, StartError};
-use crate::source::Request;
+use crate::source::{Freshness, Request};
 use crate::telemetry::{Level, PluginState, PluginStats};
 
 /// An instance that has lived this long starts its count of failures anew.
@@ -54,6 +55,8 @@ pub(super) struct Runner {
     last_error: Mutex<String>,
     breaker: Mutex<Breaker>,
     stats: Arc<PluginStats>,
+    /// The next attempt to load, if the last one failed.
+    waiting: Mutex<Option<retry::Waiting>>,
     /// The first attempt to load has ended, well or not.
     tried: AtomicBool,
     /// All workers have had an instance.
@@ -86,6 +89,7 @@ impl Runner {
             last_error: Mutex::default(),
             breaker: Mutex::default(),
             stats,
+            waiting: Mutex::default(),
             tried: AtomicBool::new(false),
             ready: AtomicBool::new(false),
             retired: AtomicBool::new(false),
@@ -216,6 +220,7 @@ impl Runner {
         if self.retired.load(Ordering::Acquire) {
             return;
         }
+        let secret = self.secret();
         let Err(error) = self.load() else {
             self.refresh_later();
             return;
@@ -223,12 +228,7 @@ impl Runner {
         let wait = backoff(attempt).max(error.retry_after(self.spec()));
         self.stats.count_failure(error.cause());
         self.tell(&format!("cannot run: {error}"), wait);
-        let me = Weak::clone(&self.me);
-        self.process.loads.run_in(wait, move || {
-            if let Some(me) = me.upgrade() {
-                me.load_until_ready(attempt.saturating_add(1));
-            }
-        });
+        self.load_again(wait, attempt.saturating_add(1), secret);
     }
 
     /// Looks the module up again after `wasmplugin.io/refresh-interval`, and so on.
@@ -253,11 +253,9 @@ impl Runner {
         let Some(loaded) = self.loaded.get() else {
             return;
         };
-        let fetch = &self.wanted.fetch;
-        let fetched = self
-            .process
-            .fetcher
-            .refresh(&Request::from(self.spec()), fetch);
+        let (request, settings) = (Request::from(self.spec()), &self.wanted.fetch);
+        let anew = Freshness::Anew;
+        let fetched = load::fetch_module(&self.process, &request, settings, anew, &self.stats);
         let resource = self.spec().resource();
         match fetched {
             Ok(fetched) if fetched.digest() == loaded.digest => {}

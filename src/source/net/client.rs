@@ -5,14 +5,16 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use chrono::DateTime;
 use reqwest::header::{self, HeaderMap, HeaderValue};
 use reqwest::{Method, Response, Url, redirect};
 
 use super::fault::{authority, fault};
 use super::guard::{Blocked, Guard, is_private};
 use super::tls;
+use super::validators::Validators;
 use crate::plugin::FetchSettings;
 use crate::source::{FetchError, Progress};
 
@@ -54,6 +56,8 @@ pub(crate) struct Ask<'a> {
     pub(crate) authorization: Option<HeaderValue>,
     /// A form to post.
     pub(crate) form: Option<String>,
+    /// What is there already: the answer may be that it is the same (304).
+    pub(crate) known: Option<&'a Validators>,
     /// The most bytes that an answer may have, and what sets this limit.
     pub(crate) limit: (u64, &'static str),
     /// Whether to show the progress.
@@ -66,6 +70,8 @@ pub(crate) struct Answer {
     pub(crate) headers: HeaderMap,
     pub(crate) body: Vec<u8>,
     pub(crate) peer: Option<SocketAddr>,
+    /// What to ask with next time.
+    pub(crate) validators: Option<Validators>,
 }
 
 impl Client {
@@ -163,6 +169,10 @@ impl Client {
                 .header(header::CONTENT_TYPE, kind)
                 .body(form.clone());
         }
+        let conditions = ask.known.into_iter();
+        for (name, value) in conditions.flat_map(|known| known.conditions(&ask.url)) {
+            request = request.header(name, value);
+        }
         request
             .send()
             .await
@@ -191,6 +201,7 @@ impl Client {
             headers: response.headers().clone(),
             body: Vec::new(),
             peer: response.remote_addr(),
+            validators: Validators::of(&ask.url, response.headers()),
         };
         loop {
             let got = answer.body.len() as u64;
@@ -246,10 +257,15 @@ impl Answer {
         self.headers.get(name)?.to_str().ok()
     }
 
-    /// `Retry-After` in seconds; the form of a date is as good as none to us.
+    /// `Retry-After`: seconds, or a date, which counts from the answer's own, since clocks differ.
     fn retry_after(&self) -> Option<Duration> {
-        let seconds = self.header("retry-after")?.trim().parse().ok()?;
-        Some(Duration::from_secs(seconds))
+        let text = self.header("retry-after")?.trim();
+        if let Ok(seconds) = text.parse() {
+            return Some(Duration::from_secs(seconds));
+        }
+        let until = timestamp(text)?;
+        let now = self.header("date").and_then(timestamp).or_else(now)?;
+        Some(Duration::from_secs(until.saturating_sub(now)))
     }
 
     /// What a registry says in its JSON of errors. Other text is not quoted: it is a page for
@@ -268,6 +284,17 @@ impl Answer {
         };
         message.chars().take(200).collect()
     }
+}
+
+/// Seconds since 1970 of a date as HTTP writes it now; older forms must not be sent any more.
+fn timestamp(date: &str) -> Option<u64> {
+    let date = DateTime::parse_from_rfc2822(date.trim()).ok()?;
+    u64::try_from(date.timestamp()).ok()
+}
+
+fn now() -> Option<u64> {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.ok().map(|since| since.as_secs())
 }
 
 fn build(
@@ -325,4 +352,45 @@ fn location(response: &Response, ask: &Ask<'_>) -> Result<Option<Url>, FetchErro
         let _cannot_be = next.set_username("").and_then(|()| next.set_password(None));
     }
     Ok(Some(next))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wait(headers: &[(&'static str, &str)]) -> Option<u64> {
+        let header = |(name, value): &(&'static str, &str)| {
+            let name = header::HeaderName::from_static(name);
+            (name, HeaderValue::from_str(value).unwrap())
+        };
+        let answer = Answer {
+            status: 429,
+            headers: headers.iter().map(header).collect(),
+            body: Vec::new(),
+            peer: None,
+            validators: None,
+        };
+        answer.retry_after().map(|wait| wait.as_secs())
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        let date = ("date", "Wed, 21 Oct 2015 07:28:00 GMT");
+        for (text, seconds) in [
+            ("7", Some(7)),
+            (" 120 ", Some(120)),
+            ("Wed, 21 Oct 2015 07:28:30 GMT", Some(30)),
+            ("Wed, 21 Oct 2015 07:27:00 GMT", Some(0)),
+            ("Thu, 22 Oct 2015 07:28:00 GMT", Some(86_400)),
+            ("soon", None),
+            ("-1", None),
+            ("Wed, 21 Oct 1915 07:28:00 GMT", None),
+        ] {
+            assert_eq!(wait(&[("retry-after", text), date]), seconds, "{text}");
+        }
+        assert_eq!(wait(&[date]), None);
+        // Without a date of its own, our clock counts.
+        let past = ("retry-after", "Wed, 21 Oct 2015 07:28:30 GMT");
+        assert_eq!(wait(&[past]), Some(0));
+    }
 }

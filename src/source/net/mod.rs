@@ -12,3 +12,4 @@ mod fault;
 pub(super) mod guard;
 pub(super) mod session;
 mod tls;
+pub(super) mod validators;

@@ -256,6 +256,7 @@ impl<'a> Api<'a> {
             accept: part.accept,
             authorization,
             form: None,
+            known: None,
             limit: part.limit,
             shown: part.shown,
         };

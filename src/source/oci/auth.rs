@@ -100,6 +100,7 @@ impl Challenge<'_> {
             accept: "application/json",
             authorization: None,
             form: None,
+            known: None,
             limit: TOKEN_BYTES,
             shown: false,
         };

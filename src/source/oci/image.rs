@@ -96,7 +96,10 @@ impl Resolved {
         let manifest: ImageManifest =
             serde_json::from_slice(&self.manifest.bytes).map_err(|error| FetchError::Manifest {
                 what,
-                reason: format!("{} that cannot be read: {error}", self.manifest.media_type),
+                reason: format!(
+                    "a manifest of type {:?} that cannot be read: {error}",
+                    self.manifest.media_type
+                ),
             })?;
         let image = |layout, root_ids| Image {
             manifest: self.manifest.digest,
@@ -127,7 +130,7 @@ impl Resolved {
                     names.extend(found.names);
                 }
                 Err(no_module(format!(
-                    "it is laid out as a {layout}, and no layer has the file {}; it has {}",
+                    "it has the layout \"{layout}\", and no layer has the file {}; it has {}",
                     unbox::PLUGIN,
                     if names.is_empty() {
                         "no file".to_owned()

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::source::digest::Digest;
+use crate::source::net::validators::Validators;
 use crate::source::oci::Image;
 
 /// The form of entries; those of other forms are unknown.
@@ -16,6 +17,9 @@ pub(crate) struct Entry {
     pub(crate) url: String,
     pub(crate) module: Digest,
     pub(crate) image: Option<Image>,
+    /// How to ask a server whether it has another one.
+    #[serde(default)]
+    pub(crate) validators: Option<Validators>,
 }
 
 impl Entry {
@@ -25,6 +29,7 @@ impl Entry {
             url,
             module,
             image,
+            validators: None,
         }
     }
 

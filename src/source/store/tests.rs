@@ -4,28 +4,9 @@ use std::time::SystemTime;
 
 use super::purge::{Bounds, purge};
 use super::*;
+use crate::telemetry::Lines;
 
 const MAX: u64 = 1 << 20;
-
-/// Keeps lines.
-#[derive(Default)]
-struct Lines(Mutex<Vec<String>>);
-
-impl Log for Lines {
-    fn enabled(&self, _level: Level) -> bool {
-        true
-    }
-
-    fn threshold(&self) -> Option<Level> {
-        Some(Level::Trace)
-    }
-
-    fn write(&self, _level: Level, line: &[u8]) {
-        self.0
-            .lock()
-            .push(String::from_utf8_lossy(line).into_owned());
-    }
-}
 
 struct Fixture {
     directory: tempfile::TempDir,
@@ -79,7 +60,7 @@ fn what_is_kept_is_found_after_a_restart_and_by_others() {
     assert!(find(&one, "b").is_none());
     keep(&other, "a", b"newer");
     assert_eq!(find(&one, "a").unwrap(), b"newer");
-    assert_eq!(fixture.log.0.lock().len(), 0);
+    assert_eq!(fixture.log.take().len(), 0);
 }
 
 #[test]
@@ -131,10 +112,10 @@ fn a_directory_that_cannot_be_written_costs_one_warning() {
         keep(&store, key, b"module");
         assert_eq!(find(&store, key).unwrap(), b"module");
     }
-    let lines = fixture.log.0.lock();
+    let lines = fixture.log.take();
     assert_eq!(lines.len(), 2, "one for each store: {lines:?}");
     assert!(
-        lines.iter().all(|line| line.contains("cacheDir")),
+        lines.iter().all(|(_, line)| line.contains("cacheDir")),
         "{lines:?}"
     );
 }
