@@ -6,12 +6,15 @@ LOCKED ?=
 CARGO ?= cargo
 ENVOY_VERSION ?= $(shell cat envoy/VERSION)
 FUZZ_SECONDS ?= 60
+# What builds the container image, and what that is called.
+DOCKER ?= docker
+IMAGE ?= wasmplugin:envoy-$(ENVOY_VERSION)
 
 TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 DEV := $(TARGET)/debug
 
 # Test files that start or read real Envoys and need the module built; `check` leaves them out.
-ENVOY_TESTS := abi conformance e2e examples failures hostile hostile_neighbours hostile_process life reload routes sdks signatures soak sources
+ENVOY_TESTS := abi cli_run conformance e2e examples failures hostile hostile_neighbours hostile_process life reload routes sdks signatures soak sources
 # Needs valgrind, and takes its time.
 COUNTING_TESTS := instructions
 PLAIN_TESTS := $(filter-out $(ENVOY_TESTS) $(COUNTING_TESTS),$(basename $(notdir $(wildcard tests/*.rs))))
@@ -23,7 +26,7 @@ DOC := --no-deps --document-private-items
 DOC_FLAGS := -D warnings -A rustdoc::private_intra_doc_links
 
 .DEFAULT_GOAL := help
-.PHONY: help build dev demo run test-build test test-guests check e2e lint doc fuzz bench bench-keep plugins envoy ci clean
+.PHONY: help build dev demo run test-build test test-guests check e2e lint doc fuzz bench bench-keep plugins envoy image ci clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -93,6 +96,12 @@ plugins: ## Rebuild the example and fixture guests from source
 
 envoy: ## Print the path of a real Envoy, fetched on first use (ENVOY_VERSION selects)
 	@envoy/fetch.sh $(ENVOY_VERSION)
+
+image: ## Container image of Envoy with the module (IMAGE=name, DOCKER=podman)
+	@$(DOCKER) info >/dev/null 2>&1 || { \
+	    echo "make image: '$(DOCKER)' is not there or does not answer; DOCKER=podman and the like name another" >&2; \
+	    exit 1; }
+	$(DOCKER) build --file envoy/Dockerfile --build-arg ENVOY_VERSION=$(ENVOY_VERSION) --tag $(IMAGE) .
 
 ci: lint doc test ## What CI runs
 
