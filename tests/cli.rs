@@ -142,6 +142,65 @@ fn validate_reads_lists_and_config_maps() {
     );
 }
 
+/// A public key of the fixtures.
+fn key_file(name: &str) -> PathBuf {
+    let keys = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/fixtures/signatures/keys"
+    );
+    PathBuf::from(keys).join(format!("{name}.pub"))
+}
+
+#[test]
+fn validate_decodes_verification_keys() {
+    let resource = |name: &str, pem: &str| {
+        format!(
+            "apiVersion: extensions.istio.io/v1alpha1\nkind: WasmPlugin\n\
+             metadata: {{name: {name}}}\nspec:\n  url: oci://example.com/a:1\n  \
+             verificationKey: |\n    {}\n",
+            pem.trim_end().replace('\n', "\n    ")
+        )
+    };
+    let key = |name: &str| fs::read_to_string(key_file(name)).expect("a key");
+    let cut = key("p256").replace("MFkw", "MFk");
+    let both = key("p256") + &key("rsa1024");
+    let dir = Dir::new()
+        .with(
+            "good.yaml",
+            &resource("good", &(key("p256") + &key("rsa2048"))),
+        )
+        .with("cut.yaml", &resource("cut", &cut))
+        .with("short.yaml", &resource("short", &both))
+        .with("kind.yaml", &resource("kind", &key("secp256k1")));
+    dir.run(&["validate", "good.yaml"]).exits(0);
+    let run = dir.run(&["validate", "cut.yaml", "short.yaml", "kind.yaml"]);
+    run.exits(1);
+    let supported = "ECDSA P-256 and P-384, Ed25519, and RSA of 2048 to 8192 bits are";
+    assert_eq!(
+        run.stdout(),
+        format!(
+            "cut.yaml:7:5: WasmPlugin \"default/cut\": spec.verificationKey: the PEM block \
+             \"PUBLIC KEY\" is not base64\n\
+             short.yaml:7:5: WasmPlugin \"default/short\": spec.verificationKey: RSA keys of 1024 \
+             bits are not supported: {supported}\n\
+             kind.yaml:7:5: WasmPlugin \"default/kind\": spec.verificationKey: ECDSA secp256k1 \
+             keys are not supported: {supported}\n\
+             3 files, 0 good resources, 3 problems\n"
+        )
+    );
+    let settings = format!(
+        "plugins:\n- {}",
+        resource("inside", &key("p521")).replace('\n', "\n  ")
+    );
+    let dir = Dir::new().with("settings.yaml", &settings);
+    let run = dir.run(&["validate", "--output", "json", "settings.yaml"]);
+    run.exits(1);
+    let result: serde_json::Value = serde_json::from_str(&run.stdout()).expect("JSON");
+    assert_eq!(result["resources"], 0);
+    assert_eq!(result["problems"][0]["field"], "spec.verificationKey");
+    assert_eq!(result["problems"][0]["line"], 8);
+}
+
 #[test]
 fn validate_knows_settings() {
     let good = GOOD.replace('\n', "\n  ");
@@ -186,7 +245,7 @@ spec:
   targetRefs: [{kind: Service, name: web}]
   pluginConfig:
     limit: 9007199254740993
-    verificationKey: "-----BEGIN PUBLIC KEY----- x -----END PUBLIC KEY-----"
+    verificationKey: KEY
   vmConfig: {env: [{name: ISTIO_META_X, value: x}]}
 ---
 apiVersion: extensions.istio.io/v1alpha1
@@ -197,9 +256,11 @@ spec:
     url: file:///b.wasm
     sha256: 1f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a69788796a5b4c3d2e1f0
     imagePullSecret: pull
-    verificationKey: "-----BEGIN PUBLIC KEY----- x -----END PUBLIC KEY-----"
+    verificationKey: KEY
 "#;
-    let dir = Dir::new().with("a.yaml", text).with("good.yaml", GOOD);
+    let key = fs::read_to_string(key_file("p256")).expect("a key");
+    let text = text.replace("KEY", &format!("{:?}", key.replace('\n', " ")));
+    let dir = Dir::new().with("a.yaml", &text).with("good.yaml", GOOD);
     dir.run(&["validate", "a.yaml"]).exits(0);
     dir.run(&["validate", "--portable", "good.yaml"]).exits(0);
     let run = dir.run(&["validate", "--portable", "a.yaml"]);
@@ -565,4 +626,149 @@ fn config_in_yaml_and_json_says_the_same_settings() {
     }
     let bare = dir.run(&["config"]);
     assert!(bare.exits(0).stdout().ends_with("value: {}\n"));
+}
+
+/// A plugin that answers requests for `/refused`, and otherwise adds `x-mark: yes`.
+const MARKING: &str = r#"(module
+  (import "env" "proxy_add_header_map_value"
+    (func $add (param i32 i32 i32 i32 i32) (result i32)))
+  (import "env" "proxy_get_header_map_value"
+    (func $get (param i32 i32 i32 i32 i32) (result i32)))
+  (import "env" "proxy_send_local_response"
+    (func $reply (param i32 i32 i32 i32 i32 i32 i32 i32) (result i32)))
+  (import "env" "proxy_log" (func $log (param i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 16) "x-markyes:pathrefused")
+  (func (export "proxy_abi_version_0_2_1"))
+  (func (export "proxy_on_memory_allocate") (param i32) (result i32) (i32.const 4096))
+  (func (export "proxy_on_context_create") (param i32 i32))
+  (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+    (drop (call $log (i32.const 2) (i32.const 16) (i32.const 6)))
+    (drop (call $get (i32.const 0) (i32.const 25) (i32.const 5) (i32.const 64) (i32.const 68)))
+    (if (i32.eq (i32.load (i32.const 68)) (i32.const 8)) (then
+      (drop (call $reply (i32.const 403) (i32.const 0) (i32.const 0) (i32.const 30) (i32.const 7)
+        (i32.const 0) (i32.const 0) (i32.const -1)))
+      (return (i32.const 1))))
+    (drop (call $add (i32.const 0) (i32.const 16) (i32.const 6) (i32.const 22) (i32.const 3)))
+    (i32.const 0)))"#;
+
+/// A directory with [`MARKING`], its resource, and these cases.
+fn with_cases(cases: &str) -> Dir {
+    let dir = Dir::new()
+        .with("a/plugin.yaml", &GOOD.replace("shop", "market"))
+        .with("a/cases.test.yaml", cases);
+    let module = wat::parse_str(MARKING).expect("a module");
+    fs::write(dir.0.path().join("a/mark.wasm"), module).expect("a file");
+    dir
+}
+
+const CASES: &str = r"plugins: [plugin.yaml]
+modules: { market/good: mark.wasm }
+cases:
+- name: marked
+  request: { method: POST, path: /a?b, headers: { X-One: '1' }, body: hello }
+  response: { status: 201, headers: { x-two: '2' }, body: world }
+  expect:
+    answered: false
+    upstream:
+      headers: { :method: POST, :path: /a?b, x-one: '1', x-mark: 'yes', x-none: null }
+      body: hello
+    client: { status: 201, headers: { x-two: '2' }, body: world }
+    logs: ['wasm log market.good: x-mark']
+- name: refused
+  request: { path: /refused }
+  expect:
+    answered: true
+    client: { status: 403, headers: { content-type: text/plain }, body: refused }
+";
+
+#[test]
+fn test_runs_cases() {
+    let run = with_cases(CASES).run(&["test", "."]);
+    run.exits(0);
+    assert_eq!(run.stdout(), "1 file, 2 cases, 0 failed\n");
+}
+
+#[test]
+fn test_tells_what_is_not_as_expected() {
+    let cases = CASES
+        .replace("x-mark: 'yes', x-none: null", "x-mark: 'no', x-none: x")
+        .replace("['wasm log", "['nobody says")
+        .replace(
+            "answered: true",
+            "answered: false\n    upstream: { body: x }",
+        );
+    let dir = with_cases(&cases);
+    let run = dir.run(&["test", "a/cases.test.yaml"]);
+    run.exits(1);
+    let stdout = run.stdout();
+    for line in [
+        "a/cases.test.yaml:10:66: marked: upstream.headers[\"x-mark\"]: expected \"no\", got \"yes\"\n",
+        "a/cases.test.yaml:10:80: marked: upstream.headers[\"x-none\"]: expected \"x\", got none\n",
+        "marked: logs[0]: no line holds \"nobody says market.good: x-mark\"; logged:\n",
+        "refused: answered: expected false, but a plugin answers\n",
+        "refused: upstream: nothing gets there: a plugin answers\n",
+        "\n1 file, 2 cases, 2 failed\n",
+    ] {
+        assert!(stdout.contains(line), "{line} in {stdout}");
+    }
+    let run = dir.run(&["test", "--output", "json", "a"]);
+    let result: serde_json::Value = serde_json::from_str(&run.exits(1).stdout()).expect("JSON");
+    assert_eq!(
+        (&result["cases"], &result["failed"]),
+        (&2.into(), &2.into())
+    );
+    let case = &result["files"][0]["cases"][1];
+    assert_eq!(case["name"], "refused");
+    assert_eq!(case["passed"], false);
+    assert_eq!(case["failures"].as_array().expect("a list").len(), 2);
+}
+
+#[test]
+fn test_tells_what_cannot_be_run() {
+    for (from, to, told) in [
+        (
+            "  expect:\n    answered: true",
+            "  expct:\n    answered: true",
+            "did you mean \"expect\"?",
+        ),
+        (
+            "answered: true",
+            "answered: 1",
+            "must be true or false, not a number",
+        ),
+        ("plugin.yaml", "none.yaml", "a/none.yaml: cannot be read"),
+        (
+            "market/good",
+            "market/other",
+            "modules: none of the plugins is market/other",
+        ),
+        (
+            "mark.wasm",
+            "none.wasm",
+            "plugin market/good: cannot run: cannot read",
+        ),
+    ] {
+        let run = with_cases(&CASES.replace(from, to)).run(&["test", "a"]);
+        let stdout = run.exits(1).stdout();
+        assert!(stdout.contains(told), "{told} in {stdout}");
+        assert!(stdout.ends_with("1 file, 0 cases, 0 failed\n"), "{stdout}");
+    }
+    Dir::new().run(&["test", "nowhere"]).exits(2);
+    let run = with_cases(CASES)
+        .with("b/notes.txt", "")
+        .run(&["test", "b"]);
+    assert!(run.exits(1).stdout().contains("b: holds no *.test.yaml"));
+}
+
+#[test]
+fn the_cases_of_the_examples_pass() {
+    let examples = concat!(env!("CARGO_MANIFEST_DIR"), "/examples");
+    let run = Dir::new().run(&["test", examples]);
+    let stdout = run.exits(0).stdout();
+    let count = fs::read_dir(examples).expect("examples").flatten();
+    let count = count
+        .filter(|entry| entry.path().join("plugin.yaml").exists())
+        .count();
+    assert!(stdout.starts_with(&format!("{count} files, ")), "{stdout}");
 }

@@ -95,3 +95,12 @@ pub(super) const ATTEMPTS: RangeInclusive<i128> = 1..=100;
 
 /// Statuses of a reply: those that end a request.
 pub(super) const STATUSES: RangeInclusive<i128> = 200..=599;
+
+/// What a case of `wasmplugin test` does not say of its request and of the upstream's answer.
+pub(super) mod request {
+    pub(in super::super) const METHOD: &str = "GET";
+    pub(in super::super) const SCHEME: &str = "http";
+    pub(in super::super) const PATH: &str = "/";
+    pub(in super::super) const AUTHORITY: &str = "localhost";
+    pub(in super::super) const STATUS: u64 = 200;
+}

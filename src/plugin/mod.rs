@@ -37,6 +37,7 @@
 //! step reports to `report` and goes on, so that one run tells everything.
 
 mod annotation;
+pub mod case;
 mod decode;
 pub mod defaults;
 mod directory;

@@ -1,6 +1,6 @@
 //! The page of all fields, and the rows of the README's tables, from [`super::fields`].
 
-use super::fields::{ANNOTATIONS, PREFIX, ROUTE, SETTINGS, TRAFFIC_EXTENSION, WASM_PLUGIN};
+use super::fields::{ANNOTATIONS, CASES, PREFIX, ROUTE, SETTINGS, TRAFFIC_EXTENSION, WASM_PLUGIN};
 use super::shape::{FieldShape, Kind, Need, Preset, Rule, Shape};
 use super::units;
 use std::fmt::Write as _;
@@ -22,6 +22,7 @@ pub fn fields_page() -> String {
         (&TRAFFIC_EXTENSION, ""),
         (&ANNOTATIONS, PREFIX),
         (&ROUTE, ""),
+        (&CASES, ""),
     ] {
         let _ = write!(page, "\n## {}\n\n{}\n", shape.name, shape.doc);
         page.push_str("\n| field | type | default | meaning |\n|---|---|---|---|\n");

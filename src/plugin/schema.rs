@@ -4,7 +4,7 @@
 //! refuse most of what it refuses: rules that tie several fields together stay with decoding,
 //! unless the schema language has a word for them.
 
-use super::fields::{ANNOTATIONS, PREFIX, ROUTE, SETTINGS, TRAFFIC_EXTENSION, WASM_PLUGIN};
+use super::fields::{ANNOTATIONS, CASES, PREFIX, ROUTE, SETTINGS, TRAFFIC_EXTENSION, WASM_PLUGIN};
 use super::shape::{FieldShape, Kind, Need, Preset, Rule, Shape, Text};
 use serde_json::{Map, Value, json};
 
@@ -16,7 +16,7 @@ const SIZE: &str = r"^([0-9]+(\.[0-9]*)?|\.[0-9]+)(k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei
 
 /// The schemas: a file name and its content each.
 pub fn schemas() -> Vec<(String, String)> {
-    [&SETTINGS, &WASM_PLUGIN, &TRAFFIC_EXTENSION, &ROUTE]
+    [&SETTINGS, &WASM_PLUGIN, &TRAFFIC_EXTENSION, &ROUTE, &CASES]
         .into_iter()
         .map(|shape| {
             let schema = document(shape);

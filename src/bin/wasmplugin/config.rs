@@ -38,7 +38,7 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> io::Result<Outcome> {
     match args.output {
         Output::Text => write!(out, "{}", yaml(&name, &phases, args.config_file.as_deref()))?,
         Output::Json => {
-            let filter = filter(&name, &phases, args.config_file.as_deref());
+            let filter = filter(&name, settings(&phases, args.config_file.as_deref()));
             writeln!(out, "{filter:#}")?;
         }
     }
@@ -70,7 +70,7 @@ fn yaml(name: &str, phases: &[&str], config_file: Option<&str>) -> String {
     )
 }
 
-fn filter(name: &str, phases: &[&str], config_file: Option<&str>) -> Value {
+fn settings(phases: &[&str], config_file: Option<&str>) -> Value {
     let mut settings = serde_json::Map::new();
     if !phases.is_empty() {
         settings.insert("phases".to_owned(), json!(phases));
@@ -78,21 +78,31 @@ fn filter(name: &str, phases: &[&str], config_file: Option<&str>) -> Value {
     if let Some(path) = config_file {
         settings.insert("configFile".to_owned(), json!(path));
     }
+    Value::Object(settings)
+}
+
+/// The filter called `name`, with these settings.
+pub(crate) fn filter(name: &str, settings: Value) -> Value {
     json!({
         "name": name,
         "typed_config": {
             "@type": "type.googleapis.com/envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter",
-            "dynamic_module_config": {
-                "name": "wasmplugin",
-                "do_not_close": true,
-                "metrics_namespace": "wasmplugin",
-            },
+            "dynamic_module_config": module(),
             "filter_name": "wasmplugin",
             "filter_config": {
                 "@type": "type.googleapis.com/google.protobuf.Struct",
                 "value": settings,
             },
         },
+    })
+}
+
+/// Our module, wherever Envoy asks for one.
+pub(crate) fn module() -> Value {
+    json!({
+        "name": "wasmplugin",
+        "do_not_close": true,
+        "metrics_namespace": "wasmplugin",
     })
 }
 

@@ -9,7 +9,9 @@ mod fetching;
 mod files;
 mod inspect;
 mod pull;
+mod run;
 mod sign;
+mod test;
 mod validate;
 mod verify;
 
@@ -28,6 +30,8 @@ struct Args {
 #[derive(Subcommand)]
 enum Command {
     Validate(validate::Args),
+    Test(test::Args),
+    Run(run::Args),
     Explain(explain::Args),
     Compile(compile::Args),
     Config(config::Args),
@@ -60,6 +64,8 @@ fn main() -> ExitCode {
     let mut out = io::stdout().lock();
     let result = match args.command {
         Command::Validate(args) => validate::run(&args, &mut out),
+        Command::Test(args) => test::run(&args, &mut out),
+        Command::Run(args) => run::run(&args, &mut out),
         Command::Explain(args) => explain::run(&args, &mut out),
         Command::Compile(args) => compile::run(&args, &mut out),
         Command::Config(args) => config::run(&args, &mut out),

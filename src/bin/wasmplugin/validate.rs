@@ -7,6 +7,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use wasmplugin_host::plugin::{self, Problem, Problems, Resource, ResourceReader, defaults};
+use wasmplugin_host::source::signature::Keys;
 
 /// Check files of WasmPlugin and TrafficExtension resources, and files of settings.
 ///
@@ -63,8 +64,10 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> io::Result<Outcome> {
                     } else {
                         reader.read(&text, &name, defaults::NAMESPACE)
                     };
-                    resources += good.len();
-                    problems.extend(wrong.0.into_iter().map(|problem| (name.clone(), problem)));
+                    let keys: Vec<_> = good.iter().filter_map(wrong_key).collect();
+                    resources += good.len() - keys.len();
+                    let wrong = wrong.0.into_iter().chain(keys);
+                    problems.extend(wrong.map(|problem| (name.clone(), problem)));
                 }
                 Err(error) => problems.push(of_file(&file, format!("cannot be read: {error}"))),
             }
@@ -101,6 +104,13 @@ fn settings(text: &str) -> (Vec<Resource>, Problems) {
         Ok(plan) => (plan.resources, Problems::default()),
         Err(problems) => (Vec::new(), problems),
     }
+}
+
+/// Why the `verificationKey` of `resource` verifies nothing, as a proxy finds it when it loads the
+/// module.
+fn wrong_key(resource: &Resource) -> Option<Problem> {
+    let error = Keys::parse(resource.verification_key()?).err()?;
+    Some(resource.key_problem(error.to_string()))
 }
 
 fn of_file(path: &Path, message: String) -> (String, Problem) {

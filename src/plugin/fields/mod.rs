@@ -3,11 +3,13 @@
 //! Bounds and patterns of resources are those of Istio's custom resource definitions.
 
 mod annotation;
+mod case;
 mod resource;
 mod route;
 mod settings;
 
 pub(super) use annotation::{ANNOTATIONS, PREFIX};
+pub(super) use case::{CASES, CASES_KIND};
 pub(super) use resource::{
     ANY_KIND, TRAFFIC_EXTENSION, TRAFFIC_EXTENSION_KIND, WASM_PLUGIN, WASM_PLUGIN_KIND,
 };

@@ -19,11 +19,11 @@ use super::defaults;
 use super::document::{Mark, Node};
 use super::fields::{ANY_KIND, TRAFFIC_EXTENSION_KIND, WASM_PLUGIN_KIND};
 use super::order::Rank;
-use super::problem::Position;
+use super::problem::{Position, Problem};
 use super::report::Report;
 use super::settings::WorkloadType;
 use super::shape::Choices;
-use super::spec::{Limits, PluginSpec, PullPolicy, VerificationKey};
+use super::spec::{Limits, ModuleUrl, PluginSpec, PullPolicy, VerificationKey};
 use super::target::Target;
 use super::traffic::{Reach, Traffic};
 use metadata::Metadata;
@@ -54,6 +54,8 @@ pub struct Resource {
     metadata: Metadata,
     place: Place,
     module: Module,
+    /// The field of `verificationKey`, which has two names.
+    key: Option<(String, Position)>,
 }
 
 impl Resource {
@@ -65,6 +67,37 @@ impl Resource {
     /// Where it is written. Without a file, that is the text that Envoy handed over.
     pub fn position(&self) -> &Position {
         &self.position
+    }
+
+    /// `verificationKey`: what is known to be PEM, and has yet to be decoded.
+    pub fn verification_key(&self) -> Option<&str> {
+        self.module.verification_key.as_deref()
+    }
+
+    /// A problem of that key.
+    pub fn key_problem(&self, message: impl Into<String>) -> Problem {
+        let (field, position) = self.key.clone().unzip();
+        Problem {
+            resource: self.title(),
+            field: field.unwrap_or_default(),
+            value: String::new(),
+            message: message.into(),
+            position,
+        }
+    }
+
+    /// The same for every workload and all of its requests, with the module at `url` if there is
+    /// one: as it is tested.
+    #[must_use]
+    pub fn under_test(mut self, url: Option<ModuleUrl>) -> Self {
+        self.place.selector.clear();
+        self.place.targets.clear();
+        self.place.traffic = Traffic::default();
+        if let Some(url) = url {
+            self.module.url = url;
+            self.module.sha256 = None;
+        }
+        self
     }
 
     /// As messages name it.
@@ -255,12 +288,14 @@ fn whole(node: &Node, namespace: &str, report: &mut Report) -> Option<Resource> 
 
     let (metadata, spec) = (metadata?, spec?);
     exclusions(&metadata.extensions, &spec, report);
+    let key = spec.module.key;
     Some(Resource {
         kind,
         position: report.position(node.mark),
         metadata,
         place: spec.place,
         module: spec.module.module,
+        key: key.map(|(path, mark)| (path, report.position(mark))),
     })
 }
 
