@@ -21,7 +21,8 @@ pub const START_DEADLINE: Duration = Duration::from_secs(10);
 /// `limits.memory`: several times what Go guests need with a few rules loaded.
 pub const MEMORY: u64 = 128 << 20;
 
-/// `limits.tableElements`: ten times the functions that large guests call through a table.
+/// `limits.tableElements`: ten times the functions that most guests call through a table. A larger
+/// module may have as many as its own functions need.
 pub const TABLE_ELEMENTS: u32 = 10_000;
 
 /// `limits.openCallouts`: gateways of AI requests fan out to some dozens of services; a guest that

@@ -82,6 +82,7 @@ impl Runtime {
             abi,
             events: Events::of(module, capabilities),
             capabilities: capabilities.clone(),
+            functions: module.functions().len(),
             linked: linked.map_err(|error| LinkError::Import(format!("{error:#}")))?,
         };
         Ok(guest)
@@ -107,6 +108,7 @@ pub struct Guest {
     linked: Linked,
     pub(super) capabilities: Capabilities,
     events: Events,
+    functions: usize,
 }
 
 /// A module with all that it imports.
@@ -162,6 +164,12 @@ impl Guest {
         let exports = instance.exports(&mut *store);
         let exported = exports.filter_map(wasmtime::Export::into_memory).last();
         Ok((instance, exported.or(imported)))
+    }
+
+    /// Elements that the module's own tables may have, whatever the limit. Toolchains put each
+    /// function into a table once; Go's table has a few thousand empty elements besides.
+    pub(super) fn own_table_elements(&self) -> u32 {
+        u32::try_from(self.functions.saturating_mul(2)).unwrap_or(u32::MAX)
     }
 
     /// Whether the module has a callback for `event`; without one it continues.

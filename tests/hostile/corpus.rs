@@ -216,6 +216,14 @@ fn memory(corpus: &mut Vec<Hostile>) {
         Fate::Never,
         Guest::default().field(&memories),
     );
+    let functions = "(func)\n".repeat(6000);
+    let guest = Guest::default().field(&format!("(table 12000 funcref)\n{functions}"));
+    add(
+        corpus,
+        "has-room-in-tables-for-its-functions",
+        Fate::Lives,
+        guest,
+    );
     let table =
         "(br_if $forever (i32.ne (table.grow $t (ref.null func) (i32.const 1000)) (i32.const -1)))";
     let guest = Guest::default()

@@ -197,7 +197,7 @@ static LIMITS: Shape = Shape {
         field(
             "tableElements",
             Kind::Whole(defaults::TABLES),
-            "Elements of all tables of one instance.",
+            "Elements of all tables of one instance; twice as many as its module has functions are always allowed.",
         )
         .or(Number(defaults::TABLE_ELEMENTS as u64)),
         field(

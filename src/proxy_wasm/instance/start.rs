@@ -46,7 +46,9 @@ impl Instance {
     ) -> Result<Self, StartError> {
         let start_deadline = Deadline::after(caps.start_deadline);
         let _start = engine.begin_start();
-        let limiter = Limiter::new(caps.limits);
+        let mut limits = caps.limits;
+        limits.table_elements = limits.table_elements.max(guest.own_table_elements());
+        let limiter = Limiter::new(limits);
         let state = State::new(plugin, address, limiter, engine.clock());
         let mut store = Store::new(engine.wasmtime(), state);
         store.limiter(|state| &mut state.limiter);
