@@ -67,6 +67,18 @@ const SPECIFIED_EXPORTS: [&str; 32] = [
     "proxy_abi_version_0_2_1",
 ];
 
+/// Functions of WASI that the specification has; toolchains import more.
+const SPECIFIED_WASI: [&str; 8] = [
+    "args_get",
+    "args_sizes_get",
+    "clock_time_get",
+    "environ_get",
+    "environ_sizes_get",
+    "fd_write",
+    "proc_exit",
+    "random_get",
+];
+
 /// Host functions that Envoy does not have with this type, and why we do.
 const WIDER: [(&str, &str); 2] = [
     (
@@ -192,9 +204,10 @@ fn functions(page: &mut String) {
         let here = wider.map_or("as in Envoy".to_owned(), |(_, why)| format!("yes, {why}"));
         let _ = writeln!(
             page,
-            "| `{}` | `{}` | yes | {} | {here} |",
+            "| `{}` | `{}` | {} | {} | {here} |",
             function.name,
             ty(function),
+            yes(SPECIFIED_WASI.contains(&function.name.as_str())),
             if wider.is_some() {
                 IN_ENVOY_ONLY
             } else {

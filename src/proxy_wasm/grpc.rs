@@ -44,11 +44,11 @@ impl Decoder {
             return Ok(None);
         };
         let [flag, a, b, c, d] = *prefix;
-        // Nobody asked for compression.
-        if flag != 0 {
+        let length = u32::from_be_bytes([a, b, c, d]) as usize;
+        // Nobody asked for compression; of nothing, it is nothing.
+        if flag > 1 || (flag == 1 && length > 0) {
             return Err(code::INTERNAL);
         }
-        let length = u32::from_be_bytes([a, b, c, d]) as usize;
         if length > MAX_MESSAGE {
             return Err(code::RESOURCE_EXHAUSTED);
         }
@@ -73,36 +73,25 @@ pub(super) fn of_http(status: u32) -> u32 {
     }
 }
 
+/// `grpc-status`. As in Envoy, what is none that gRPC knows is -1.
+pub(super) fn status(fields: &Fields) -> Option<u32> {
+    const LAST: u32 = 16;
+    let (_, value) = fields.iter().find(|(name, _)| name == b"grpc-status")?;
+    let text = std::str::from_utf8(value).ok();
+    let number = text.and_then(|text| text.parse().ok());
+    Some(number.filter(|number| *number <= LAST).unwrap_or(u32::MAX))
+}
+
 /// The number in a header.
 pub(super) fn number(fields: &Fields, name: &[u8]) -> Option<u32> {
     let value = fields.iter().find(|(key, _)| key == name)?;
     std::str::from_utf8(&value.1).ok()?.parse().ok()
 }
 
-/// `grpc-message`, its percent-encoding undone.
+/// `grpc-message` as it came: Envoy leaves its percent-encoding to the plugin.
 pub(super) fn message(fields: &Fields) -> Vec<u8> {
-    let Some((_, value)) = fields.iter().find(|(name, _)| name == b"grpc-message") else {
-        return Vec::new();
-    };
-    let mut message = Vec::with_capacity(value.len());
-    let mut rest = &value[..];
-    while let Some((byte, after)) = rest.split_first() {
-        let escaped = after.get(..2).and_then(|digits| {
-            let digits = std::str::from_utf8(digits).ok()?;
-            u8::from_str_radix(digits, 16).ok()
-        });
-        match (byte, escaped) {
-            (b'%', Some(byte)) => {
-                message.push(byte);
-                rest = after.get(2..).unwrap_or_default();
-            }
-            _ => {
-                message.push(*byte);
-                rest = after;
-            }
-        }
-    }
-    message
+    let message = fields.iter().find(|(name, _)| name == b"grpc-message");
+    message.map(|(_, value)| value.clone()).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -128,18 +117,11 @@ mod tests {
     #[test]
     fn compressed_and_giant_messages_are_refused() {
         let mut decoder = Decoder::default();
-        decoder.push(&[1, 0, 0, 0, 0]);
+        decoder.push(&[1, 0, 0, 0, 0, 1, 0, 0, 0, 1]);
+        assert_eq!(decoder.next(), Ok(Some(Vec::new())));
         assert_eq!(decoder.next(), Err(code::INTERNAL));
         let mut decoder = Decoder::default();
         decoder.push(&[0, 0xff, 0, 0, 0]);
         assert_eq!(decoder.next(), Err(code::RESOURCE_EXHAUSTED));
-    }
-
-    #[test]
-    fn messages_of_failures_are_decoded() {
-        let fields = |text: &[u8]| vec![(b"grpc-message".to_vec(), text.to_vec())];
-        assert_eq!(message(&fields(b"not%20found%")), b"not found%");
-        assert_eq!(message(&fields(b"%zz")), b"%zz");
-        assert_eq!(message(&Fields::new()), b"");
     }
 }

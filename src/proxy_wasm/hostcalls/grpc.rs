@@ -1,5 +1,7 @@
 //! gRPC calls and streams.
 
+use base64ct::{Base64, Encoding as _};
+
 use crate::proxy_wasm::call::{CallKind, CallRef};
 use crate::proxy_wasm::calls::{self, TokenKind};
 use crate::proxy_wasm::grpc::frame;
@@ -87,18 +89,19 @@ impl Method {
         // names read as messages.
         let named = calls::start(guest, kind, |guest, send| {
             let memory = memory::bytes(guest);
-            self.send(memory, self.service.of(memory)?, kind, body, timeout, send)
+            let service = Service::named(self.service.of(memory)?);
+            self.send(memory, &service, kind, body, timeout, send)
         });
         if !matches!(named, Err(HostError::Status(Status::BadArgument))) {
             return named;
         }
         let result = calls::start(guest, kind, |guest, send| {
             let memory = memory::bytes(guest);
-            let cluster = cluster_of(self.service.of(memory)?).ok_or(Status::ParseFailure)?;
-            self.send(memory, cluster, kind, body, timeout, send)
+            let service = Service::read(self.service.of(memory)?).ok_or(Status::ParseFailure)?;
+            self.send(memory, &service, kind, body, timeout, send)
         });
         match result {
-            Err(HostError::Status(Status::BadArgument)) => Err(Status::ParseFailure.into()),
+            Err(HostError::Status(Status::BadArgument)) => Err(Status::InternalFailure.into()),
             result => result,
         }
     }
@@ -106,7 +109,7 @@ impl Method {
     fn send(
         &self,
         memory: &[u8],
-        cluster: &[u8],
+        target: &Service<'_>,
         kind: TokenKind,
         body: &[u8],
         timeout: u32,
@@ -118,19 +121,27 @@ impl Method {
         let mut headers: Vec<Pair<'_>> = vec![
             (b":method", b"POST"),
             (b":path", &path),
-            (b":authority", cluster),
+            (b":authority", target.authority),
             (b"te", b"trailers"),
             (b"content-type", b"application/grpc"),
         ];
         if timeout > 0 {
             headers.push((b"grpc-timeout", wait.as_bytes()));
         }
+        headers.extend(&target.metadata);
         headers.extend(pairs::decode(self.metadata.of(memory)?).unwrap_or_default());
+        let encoded = headers.iter().map(|header| encode(*header));
+        let encoded: Vec<_> = encoded.collect();
+        for ((_, value), encoded) in headers.iter_mut().zip(&encoded) {
+            if let Some(text) = encoded {
+                *value = text.as_bytes();
+            }
+        }
         send(&CallRef {
             kind: CallKind::Stream {
                 end: kind == TokenKind::GrpcCall,
             },
-            cluster,
+            cluster: target.cluster,
             headers: &headers,
             body,
             trailers: &[],
@@ -139,11 +150,58 @@ impl Method {
     }
 }
 
-/// The cluster in an `envoy.config.core.v3.GrpcService`: `envoy_grpc.cluster_name`.
-fn cluster_of(service: &[u8]) -> Option<&[u8]> {
-    const ENVOY_GRPC: u64 = 1;
-    const CLUSTER_NAME: u64 = 1;
-    field(field(service, ENVOY_GRPC)?, CLUSTER_NAME)
+/// As gRPC wants it, the value of a header whose name says that it is not text.
+fn encode((name, value): Pair<'_>) -> Option<String> {
+    let (_, suffix) = name.split_last_chunk::<4>()?;
+    let is_binary = suffix.eq_ignore_ascii_case(b"-bin");
+    is_binary.then(|| Base64::encode_string(value))
+}
+
+/// Whom a call goes to.
+struct Service<'a> {
+    cluster: &'a [u8],
+    authority: &'a [u8],
+    metadata: Vec<Pair<'a>>,
+}
+
+impl<'a> Service<'a> {
+    /// By the name of a cluster.
+    const fn named(cluster: &'a [u8]) -> Self {
+        Self {
+            cluster,
+            authority: cluster,
+            metadata: Vec::new(),
+        }
+    }
+
+    /// As an `envoy.config.core.v3.GrpcService`: `envoy_grpc` and `initial_metadata`.
+    fn read(message: &'a [u8]) -> Option<Self> {
+        const ENVOY_GRPC: u64 = 1;
+        const CLUSTER_NAME: u64 = 1;
+        const AUTHORITY: u64 = 2;
+        const INITIAL_METADATA: u64 = 5;
+        const KEY: u64 = 1;
+        const VALUE: u64 = 2;
+        const RAW_VALUE: u64 = 3;
+        let envoy = field(message, ENVOY_GRPC)?;
+        let mut service = Self::named(field(envoy, CLUSTER_NAME)?);
+        if let Some(authority) = field(envoy, AUTHORITY).filter(|name| !name.is_empty()) {
+            service.authority = authority;
+        }
+        let visit = |of, found| {
+            if let (INITIAL_METADATA, Field::Bytes(header)) = (of, found) {
+                let value = field(header, VALUE).or_else(|| field(header, RAW_VALUE));
+                let pair = (
+                    field(header, KEY).unwrap_or_default(),
+                    value.unwrap_or_default(),
+                );
+                service.metadata.push(pair);
+            }
+            Ok(())
+        };
+        message::read(message, visit).ok()?;
+        Some(service)
+    }
 }
 
 /// The last value of a field of bytes.

@@ -91,7 +91,7 @@ pub(super) fn unary_steps(pending: &mut Pending, event: CallEvent) -> Vec<Step> 
     };
     match (status, pending.message.take()) {
         (code::OK, Some(message)) => vec![received(message, true)],
-        (code::OK, None) => vec![closed(code::UNKNOWN, message)],
+        (code::OK, None) => vec![closed(code::INTERNAL, message)],
         (status, _) => vec![closed(status, message)],
     }
 }
@@ -100,7 +100,7 @@ pub(super) fn unary_steps(pending: &mut Pending, event: CallEvent) -> Vec<Step> 
 fn end_of(pending: &mut Pending, event: CallEvent) -> Option<(u32, Vec<u8>)> {
     match event {
         CallEvent::Headers { headers, end } => {
-            let status = grpc::number(&headers, b"grpc-status");
+            let status = grpc::status(&headers);
             let http = grpc::number(&headers, b":status");
             if http != Some(200) && !(end && status.is_some()) {
                 let status = grpc::of_http(http.unwrap_or_default());
@@ -120,7 +120,7 @@ fn end_of(pending: &mut Pending, event: CallEvent) -> Option<(u32, Vec<u8>)> {
             end.then_some((code::UNKNOWN, Vec::new()))
         }
         CallEvent::Trailers(trailers) => {
-            let status = grpc::number(&trailers, b"grpc-status");
+            let status = grpc::status(&trailers);
             Some((status.unwrap_or(code::UNKNOWN), grpc::message(&trailers)))
         }
         CallEvent::Lost | CallEvent::Complete => Some((code::UNAVAILABLE, Vec::new())),
@@ -132,12 +132,12 @@ fn end_of(pending: &mut Pending, event: CallEvent) -> Option<(u32, Vec<u8>)> {
 pub(super) fn stream_steps(pending: &mut Pending, event: CallEvent) -> Vec<Step> {
     match event {
         CallEvent::Headers { headers, end } => {
-            let status = grpc::number(&headers, b"grpc-status");
+            let status = grpc::status(&headers);
             let http = grpc::number(&headers, b":status");
             if http != Some(200) && !(end && status.is_some()) {
                 let status = grpc::of_http(http.unwrap_or_default());
-                let headers = if end { Fields::new() } else { headers };
-                return vec![initial(headers), closed(status, Vec::new())];
+                let [trailing, closed] = broken(status);
+                return vec![initial(Fields::new()), trailing, closed];
             }
             if !end {
                 return vec![initial(headers)];
@@ -155,20 +155,19 @@ pub(super) fn stream_steps(pending: &mut Pending, event: CallEvent) -> Vec<Step>
                     Ok(Some(message)) => steps.push(received(message, false)),
                     Ok(None) => break,
                     Err(status) => {
-                        steps.push(closed(status, Vec::new()));
+                        steps.extend(broken(status));
                         return steps;
                     }
                 }
             }
             if end {
-                steps.push(closed(code::UNKNOWN, Vec::new()));
+                steps.extend(broken(code::UNKNOWN));
             }
             steps
         }
         CallEvent::Trailers(trailers) => trailing(trailers).into(),
         CallEvent::Lost | CallEvent::Complete | CallEvent::Response(_) => {
-            let [trailing, _] = trailing(Fields::new());
-            vec![trailing, closed(code::INTERNAL, Vec::new())]
+            broken(code::INTERNAL).into()
         }
     }
 }
@@ -192,7 +191,7 @@ fn received(message: Vec<u8>, is_last: bool) -> Step {
 }
 
 fn trailing(trailers: Fields) -> [Step; 2] {
-    let status = grpc::number(&trailers, b"grpc-status");
+    let status = grpc::status(&trailers);
     let message = grpc::message(&trailers);
     let step = Step {
         callback: Callback::Grpc(GrpcCallback::Trailing, size(trailers.len())),
@@ -201,6 +200,12 @@ fn trailing(trailers: Fields) -> [Step; 2] {
         is_last: false,
     };
     [step, closed(status.unwrap_or(code::UNKNOWN), message)]
+}
+
+/// The end of a stream that has no trailers.
+fn broken(status: u32) -> [Step; 2] {
+    let [trailing, _] = trailing(Fields::new());
+    [trailing, closed(status, Vec::new())]
 }
 
 fn closed(status: u32, message: Vec<u8>) -> Step {
