@@ -19,7 +19,7 @@ mod support;
 
 use std::env;
 
-use suite::{differences, random, run};
+use suite::{case, differences, random, run};
 use support::module;
 
 macro_rules! topics {
@@ -83,4 +83,13 @@ fn random_programs() {
     );
     eprintln!("seeds {seed} to {}", seed + count - 1);
     run::check("random", &random::cases(seed, count), &differences::read());
+}
+
+/// `CONFORMANCE_PLUGINS` is a directory with modules of others and cases for them.
+#[test]
+fn plugins_from_elsewhere() {
+    match case::elsewhere() {
+        Some(directory) => run::elsewhere(&directory),
+        None => eprintln!("CONFORMANCE_PLUGINS is not set"),
+    }
 }

@@ -1,4 +1,5 @@
-//! Steady traffic through plugins of every phase: nothing fails, nothing grows.
+//! Steady traffic through plugins of every phase, and streams that end in every way there is: nothing
+//! fails, nothing grows, nothing stays.
 //!
 //! A test binary of its own, so that cargo runs nothing else beside it.
 #![allow(
@@ -8,6 +9,8 @@
     reason = "a test fails by panicking"
 )]
 
+#[path = "soak/ends.rs"]
+mod ends;
 mod support;
 
 use std::time::Duration;

@@ -1,8 +1,8 @@
 //! Cases as they are written in `cases/<topic>/*.case`. `README.md` describes the language.
 
-use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+use std::{env, fs};
 
 /// One comparison.
 #[derive(Clone, Debug, Default)]
@@ -133,6 +133,11 @@ impl Message {
 
 /// How long clients wait for an answer.
 const PATIENCE: Duration = Duration::from_secs(4);
+
+/// Where cases and modules of others are: `CONFORMANCE_PLUGINS`.
+pub(crate) fn elsewhere() -> Option<PathBuf> {
+    env::var_os("CONFORMANCE_PLUGINS").map(PathBuf::from)
+}
 
 /// All cases of a topic, in the order of their files.
 pub(crate) fn read(topic: &Path) -> Vec<Case> {

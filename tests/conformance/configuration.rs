@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::case::{Case, Plugin};
+use super::case::{self, Case, Plugin};
 use super::tls::{self, Hops};
 use crate::support::{free_port, module};
 
@@ -131,8 +131,13 @@ impl<'a> Modules<'a> {
     }
 }
 
-/// `tests/conformance/guests/NAME.wat`, or a guest of `tests/guests`.
+/// `tests/conformance/guests/NAME.wat`, a module of `CONFORMANCE_PLUGINS`, or a guest of
+/// `tests/guests`.
 fn guest(name: &str) -> Vec<u8> {
+    let foreign = case::elsewhere().map(|directory| directory.join(format!("{name}.wasm")));
+    if let Some(path) = foreign.filter(|path| path.is_file()) {
+        return fs::read(path).expect("a module");
+    }
     let text = module::root().join(format!("tests/conformance/guests/{name}.wat"));
     if text.is_file() {
         return wat::parse_file(&text).unwrap_or_else(|error| panic!("{error}"));
@@ -437,7 +442,7 @@ fn our_filter(case: &Case, lane: &Lane, modules: &Modules<'_>) -> Value {
         .map(|(index, plugin)| resource(plugin, index, lane, modules))
         .collect();
     let settings = json!({
-        "startup": { "wait": "5s" },
+        "startup": { "wait": "280s" },
         // A busy machine must not look like a bad plugin.
         "limits": { "callDeadline": "20s", "startDeadline": "60s" },
         "plugins": plugins,

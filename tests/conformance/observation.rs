@@ -147,18 +147,40 @@ impl Log {
             most.truncate(1);
             chosen = most;
         }
+        if let [(None, lines)] = chosen.as_slice() {
+            return told_once(lines);
+        }
         let mut told = Vec::new();
         for (number, (_, lines)) in chosen.into_iter().enumerate() {
             if number > 0 {
                 told.push(format!("  instance {}", number + 1));
             }
-            told.extend(lines.iter().map(|line| match line.level.as_str() {
-                "info" => format!("  {}", line.text),
-                level => format!("  {level}: {}", line.text),
-            }));
+            told.extend(lines.iter().map(|line| line.told()));
         }
         told
     }
+}
+
+impl Line {
+    fn told(&self) -> String {
+        match self.level.as_str() {
+            "info" => format!("  {}", self.text),
+            level => format!("  {level}: {}", self.text),
+        }
+    }
+}
+
+/// The lines of a guest that does not say which instance it is: what several say of themselves
+/// counts once.
+fn told_once(lines: &[&Line]) -> Vec<String> {
+    let mut told = Vec::new();
+    for line in lines {
+        let text = line.told();
+        if line.text.starts_with("stream ") || !told.contains(&text) {
+            told.push(text);
+        }
+    }
+    told
 }
 
 /// `c12p3`.

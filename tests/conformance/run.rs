@@ -33,6 +33,9 @@ const PARALLEL: usize = 6;
 /// The same for cases that seemed to fail.
 const CAREFUL: usize = 4;
 
+/// Plugins of others can be large.
+const START: Duration = Duration::from_secs(300);
+
 /// How long requests have to leave their line in the access log after clients are done.
 const END: Duration = Duration::from_secs(4);
 
@@ -55,12 +58,7 @@ impl Outcome {
 /// Runs all cases of a topic that `CONFORMANCE_CASE` does not leave out, and panics with what
 /// differs.
 pub(crate) fn topic(name: &str) {
-    let wanted = env::var("CONFORMANCE_CASE").unwrap_or_default();
-    let directory = module::root().join("tests/conformance/cases").join(name);
-    let cases: Vec<_> = read(&directory)
-        .into_iter()
-        .filter(|case| case.name.contains(&wanted))
-        .collect();
+    let (cases, wanted) = selected(&module::root().join("tests/conformance/cases").join(name));
     let differences = differences::read();
     if wanted.is_empty() {
         let names: HashSet<_> = cases.iter().map(|case| case.name.as_str()).collect();
@@ -73,6 +71,20 @@ pub(crate) fn topic(name: &str) {
         }
     }
     check(name, &cases, &differences);
+}
+
+/// The same for cases that stand elsewhere, with the rules for all topics.
+pub(crate) fn elsewhere(directory: &Path) {
+    let (cases, _) = selected(directory);
+    check("elsewhere", &cases, &differences::read());
+}
+
+/// The cases of a directory that `CONFORMANCE_CASE` does not leave out, and what that says.
+fn selected(directory: &Path) -> (Vec<Case>, String) {
+    let wanted = env::var("CONFORMANCE_CASE").unwrap_or_default();
+    let mut cases = read(directory);
+    cases.retain(|case| case.name.contains(&wanted));
+    (cases, wanted)
 }
 
 /// Runs `cases` and panics with what differs.
@@ -336,6 +348,7 @@ fn start(lanes: &[(&Case, Lane)], directory: &Path) -> Envoy {
     let bootstrap = configuration::bootstrap(lanes, &discovered);
     Launch::new(NEWEST)
         .concurrency(1)
+        .patience(START)
         .log_levels("wasm:debug,dynamic_modules:debug")
         .start(&bootstrap.to_string())
 }

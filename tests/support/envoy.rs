@@ -30,6 +30,7 @@ pub(crate) struct Launch {
     environment: Vec<(OsString, OsString)>,
     log_levels: String,
     address_space: Option<u64>,
+    patience: Duration,
 }
 
 impl Launch {
@@ -42,6 +43,7 @@ impl Launch {
             environment: Vec::new(),
             log_levels: "dynamic_modules:debug".to_owned(),
             address_space: None,
+            patience: START,
         }
     }
 
@@ -68,6 +70,13 @@ impl Launch {
     #[must_use]
     pub(crate) fn address_space(mut self, bytes: u64) -> Self {
         self.address_space = Some(bytes);
+        self
+    }
+
+    /// Waits longer for a start that compiles large plugins.
+    #[must_use]
+    pub(crate) fn patience(mut self, limit: Duration) -> Self {
+        self.patience = limit;
         self
     }
 
@@ -101,7 +110,7 @@ impl Launch {
             _directory: directory,
             child: Some(child),
         };
-        let refused = wait_for(&format!("Envoy {}", self.version), START, || {
+        let refused = wait_for(&format!("Envoy {}", self.version), self.patience, || {
             if let Some(status) = envoy.exited() {
                 return Some(Some(status));
             }
