@@ -7,18 +7,23 @@
 //!   it (such files end in `.settings`).
 //!
 //! Beside it stands `NAME.plan`, what it means in words, or `NAME.err`, every problem in its exact
-//! words.
+//! words. `tests/cases/beyond-schemas.txt` lists the invalid ones that the JSON Schemas take.
 #![allow(
     clippy::expect_used,
     clippy::panic,
     reason = "a test fails by panicking"
 )]
 
+#[path = "support/schemas.rs"]
+mod schemas;
+
 use std::collections::BTreeMap;
 use std::fmt::{Debug, Write as _};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+
+use schemas::Schemas;
 use wasmplugin_host::plugin::route::{self, Route};
 use wasmplugin_host::plugin::{
     FailStrategy, Limits, Phase, Plan, PluginSpec, Problems, PullPolicy, ResourceReader, Target,
@@ -42,6 +47,35 @@ fn invalid_documents_tell_all_problems() {
         Ok(words) => Err(format!("should be invalid:\n{words}")),
         Err(problems) => Ok(format!("{problems}\n")),
     });
+}
+
+/// What editors say by the schemas is right: they take all that is valid. And they refuse what is
+/// not, but for the cases in `beyond-schemas.txt`, which are about more than a schema can say.
+#[test]
+fn schemas_know_the_cases() {
+    let schemas = Schemas::load();
+    let take = |case: &Path| {
+        let text = fs::read_to_string(case).ok()?;
+        let form = stem(case).rsplit_once('.').map(|(_, form)| form);
+        schemas.take(form, &text)
+    };
+    let mut known = 0;
+    for case in cases("valid") {
+        match take(&case) {
+            Some(Err(error)) => panic!("{}: {error}", case.display()),
+            found => known += usize::from(found.is_some()),
+        }
+    }
+    assert!(known >= LEAST, "only {known} cases were of a schema");
+    let invalid = cases("invalid");
+    let taken = invalid.iter().filter(|case| take(case) == Some(Ok(())));
+    let taken: String = taken.map(|case| format!("{}\n", stem(case))).collect();
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/beyond-schemas.txt");
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::write(&golden, &taken).expect("a writable folder");
+    }
+    let wanted = fs::read_to_string(golden).unwrap_or_default();
+    assert_eq!(taken, wanted);
 }
 
 /// Debug builds check that readers and tables agree whatever the text, so this is about more than
@@ -137,8 +171,7 @@ fn cases(folder: &str) -> Vec<PathBuf> {
 /// What a case means, in words.
 fn meaning(case: &Path) -> Result<String, Problems> {
     let text = fs::read(case).expect("a readable case");
-    let stem = case.file_stem().and_then(|stem| stem.to_str());
-    let stem = stem.expect("a name in UTF-8");
+    let stem = stem(case);
     if stem.ends_with(".k8s") {
         resources_in_words(case, &text)
     } else if stem.ends_with(".route") {
@@ -146,6 +179,12 @@ fn meaning(case: &Path) -> Result<String, Problems> {
     } else {
         plan(&text, &beside(case)).map(|plan| plan_in_words(&plan))
     }
+}
+
+/// The name of a case.
+fn stem(case: &Path) -> &str {
+    let stem = case.file_stem().and_then(|stem| stem.to_str());
+    stem.expect("a name in UTF-8")
 }
 
 /// Reads files that stand beside a case.

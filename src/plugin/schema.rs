@@ -215,19 +215,21 @@ fn quoted(inner: &'static Kind) -> Map<String, Value> {
 
 /// Annotations of others are free; under our prefix, there are those of the table.
 fn annotations() -> Map<String, Value> {
-    let mut properties = Map::new();
+    let (mut properties, mut names) = (Map::new(), Vec::new());
     for annotation in ANNOTATIONS.fields {
         let mut schema = kind(&annotation.kind);
         schema.insert("description".to_owned(), annotation.doc.into());
         let name = format!("{PREFIX}{}", annotation.name);
+        names.push(Value::from(name.as_str()));
         properties.insert(name, Value::Object(schema));
     }
-    let others = format!("^(?!{})", PREFIX.replace('.', r"\."));
+    // No pattern that looks ahead: many validators have none.
+    let ours = format!("^{}", PREFIX.replace('.', r"\."));
     let schema = json!({
         "type": "object",
         "properties": properties,
-        "patternProperties": { others: { "type": "string" } },
-        "additionalProperties": false,
+        "propertyNames": { "anyOf": [{ "enum": names }, { "not": { "pattern": ours } }] },
+        "additionalProperties": { "type": "string" },
     });
     match schema {
         Value::Object(schema) => schema,
