@@ -70,6 +70,7 @@ impl Config {
             }
         };
         start::hold(&deployment);
+        start::hold_update(process);
         let number = process.next_number();
         // SAFETY: the caller's word.
         unsafe { threads().add_config(number, config) };

@@ -7,6 +7,7 @@ use wasmplugin_host::plugin::route;
 
 use crate::abi::*;
 use crate::config::{error, process};
+use crate::start;
 
 /// What a route says about plugins.
 #[derive(Debug)]
@@ -20,10 +21,14 @@ impl Route {
     pub(crate) fn new(settings: &[u8]) -> Option<Self> {
         let process = process()?;
         match route::per_filter_config(settings) {
-            Ok(changes) => Some(Self {
-                number: process.add_route(changes),
-                process: Arc::clone(process),
-            }),
+            Ok(changes) => {
+                let number = process.add_route(changes);
+                start::hold_update(process);
+                Some(Self {
+                    number,
+                    process: Arc::clone(process),
+                })
+            }
             Err(problems) => {
                 for problem in problems.0 {
                     error(&format!("configuration refused: {problem}"));

@@ -1,15 +1,20 @@
 //! Envoy's start: listeners are not to answer before their plugins are ready.
 //!
-//! Reading a configuration may hold Envoy's main thread, but only while Envoy starts: later, that
-//! thread has everything else to do. Envoy does not tell when it has started. It has when a stream
-//! is opened, and in any case when the first configuration's `startup.wait` is over. Where the
-//! bootstrap extension is configured, it holds Envoy instead.
+//! Reading a configuration may hold Envoy's main thread while Envoy starts: later, that thread has
+//! everything else to do. Envoy does not tell when it has started. It has when a stream is opened,
+//! and in any case when the first configuration's `startup.wait` is over. Where the bootstrap
+//! extension is configured, it holds Envoy instead.
+//!
+//! A listener, filter or route that changes later takes effect as soon as it has been read, and
+//! nothing in Envoy waits for us. So that no request meets a plugin that is not there yet, reading
+//! it takes a moment where a moment is enough: see [`hold_update`].
 
+use std::cell::Cell;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use wasmplugin_host::control::Deployment;
+use wasmplugin_host::control::{Deployment, Process};
 use wasmplugin_host::telemetry::{Level, Log as _};
 
 use crate::log::EnvoyLog;
@@ -20,6 +25,31 @@ static IS_LEFT: AtomicBool = AtomicBool::new(false);
 /// Whether the bootstrap extension will wait for the plugins of configurations that are read.
 pub(crate) fn leave_to_bootstrap(is_left: bool) {
     IS_LEFT.store(is_left, Ordering::Relaxed);
+}
+
+/// The longest that an update may hold the main thread: enough to compile what is of usual size, and
+/// little to those who wait for that thread. Workers go on meanwhile.
+const UPDATE_WAIT: Duration = Duration::from_secs(1);
+
+/// Holds Envoy, which serves, until those plugins are ready that nobody has to fetch; the others
+/// come in the background. An update may be of many configurations, and others may follow: all of
+/// them together get [`UPDATE_WAIT`], and no more than half of the main thread's time.
+pub(crate) fn hold_update(process: &Process) {
+    thread_local! {
+        /// When the last wait ended, and what it left of the time that there was.
+        static LAST: Cell<Option<(Instant, Duration)>> = const { Cell::new(None) };
+    }
+    if !process.is_serving() {
+        return;
+    }
+    let begin = Instant::now();
+    let limit = LAST.get().map_or(UPDATE_WAIT, |(end, left)| {
+        UPDATE_WAIT.min(left + begin.saturating_duration_since(end))
+    });
+    process.wait_nearby(limit);
+    let end = Instant::now();
+    let left = limit.saturating_sub(end.saturating_duration_since(begin));
+    LAST.set(Some((end, left)));
 }
 
 /// Holds Envoy until the plugins of `deployment` are ready, as long as Envoy starts.

@@ -136,26 +136,22 @@ impl Deployment {
 
     /// Loads each plugin of `inputs` once and tells what is wrong. Blocks.
     pub(super) fn check(process: &Arc<Process>, inputs: &Inputs) -> Vec<(String, LoadError)> {
-        let failed = |spec: PluginSpec| {
+        let failed = |spec: &PluginSpec| {
             let resource = spec.resource();
-            let (lease, _) = process
-                .leases
-                .lease(process, wanted(process, &inputs.plan, spec), 1);
+            let wanted = wanted(process, &inputs.plan, spec.clone());
+            let (lease, _) = process.leases.lease(process, wanted, 1);
             let error = lease.runner().load().err()?;
             Some((resource, error))
         };
-        inputs.plugins().into_iter().filter_map(failed).collect()
+        inputs.plugins().iter().filter_map(failed).collect()
     }
 
     /// Wants what the inputs say.
     fn aim(&self, targets: &mut Targets) {
         let inputs = Arc::clone(&targets.inputs);
-        let base = inputs.plugins().into_iter();
+        let base = inputs.plugins().iter();
         targets.base = base
-            .map(|spec| {
-                let enabled = spec.enabled_by_default;
-                self.target(&inputs.plan, spec, enabled)
-            })
+            .map(|spec| self.target(&inputs.plan, spec.clone(), spec.enabled_by_default))
             .collect();
         for route in targets.routes.values_mut() {
             route.plugins = self.targets_of(&inputs, &route.orders);
@@ -333,6 +329,15 @@ impl Deployment {
     pub fn wait(&self, limit: Duration) -> bool {
         let deadline = Instant::now() + limit;
         self.process.wait_for_progress(deadline, || self.is_tried())
+    }
+
+    /// Whether each plugin that can be loaded without the network has come up or failed once.
+    pub(super) fn is_tried_nearby(&self) -> bool {
+        let targets = self.targets.lock();
+        targets.all().all(|target| {
+            let runner = target.lease.runner();
+            runner.is_tried() || !runner.is_near()
+        })
     }
 
     /// Whether each plugin has come up or failed once.

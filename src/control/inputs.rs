@@ -21,6 +21,8 @@ pub(super) struct Inputs {
     pub(super) plan: Plan,
     directory: Directory,
     labels: BTreeMap<String, String>,
+    /// The plugins that apply, in order: worked out once for each reading.
+    plugins: Vec<PluginSpec>,
     /// What is wrong now, and was told.
     problems: Vec<String>,
 }
@@ -40,25 +42,29 @@ impl Inputs {
             ..Self::of(plan)
         };
         inputs.problems = inputs.read_files();
+        inputs.plugins = inputs.apply();
         Ok(inputs)
     }
 
     /// A plan that somebody has made, and no file besides.
     pub(super) fn of(plan: Plan) -> Self {
-        Self {
+        let mut inputs = Self {
             settings: Vec::new(),
             config_file: None,
             plan,
             directory: Directory::default(),
             labels: BTreeMap::new(),
+            plugins: Vec::new(),
             problems: Vec::new(),
-        }
+        };
+        inputs.plugins = inputs.apply();
+        inputs
     }
 
     /// Reads everything again. Whether anything is different now; the problems are those that are
     /// new.
     pub(super) fn read_again(&mut self) -> (bool, Vec<String>) {
-        let before = (self.plan.clone(), self.plugins());
+        let before = (self.plan.clone(), self.labels.clone());
         let mut problems = Vec::new();
         match read_plan(&self.settings) {
             Ok((plan, config_file)) => (self.plan, self.config_file) = (plan, config_file),
@@ -71,7 +77,12 @@ impl Inputs {
             .iter()
             .filter(|problem| !known.contains(problem));
         let new = new.cloned().collect();
-        (before != (self.plan.clone(), self.plugins()), new)
+        let plugins = self.apply();
+        // Labels also select what routes add.
+        let is_changed =
+            plugins != self.plugins || before.0 != self.plan || before.1 != self.labels;
+        self.plugins = plugins;
+        (is_changed, new)
     }
 
     /// What is wrong with files of resources and labels.
@@ -115,7 +126,12 @@ impl Inputs {
     }
 
     /// The plugins that apply, in order.
-    pub(super) fn plugins(&self) -> Vec<PluginSpec> {
+    pub(super) fn plugins(&self) -> &[PluginSpec] {
+        &self.plugins
+    }
+
+    /// Works out [`Self::plugins`].
+    fn apply(&self) -> Vec<PluginSpec> {
         self.plan.plugins_with(&self.directory, &self.labels)
     }
 
@@ -135,14 +151,13 @@ impl Inputs {
         let plan = &self.plan;
         let files = [&self.config_file, &plan.labels_file];
         let mut files: Vec<_> = files.into_iter().flatten().map(String::as_str).collect();
-        let plugins = self.plugins();
-        for spec in &plugins {
+        for spec in &self.plugins {
             files.extend(files_of(spec));
         }
         let directories = plan.plugins_dir.iter().map(PathBuf::from);
         let parents = files.into_iter().map(directory_of);
         let secret = |spec| Request::from(spec).secret_file(&plan.fetch);
-        let secrets = plugins.iter().filter_map(secret);
+        let secrets = self.plugins.iter().filter_map(secret);
         // Up to secretsDir: any of these may have yet to come.
         let of_secrets = secrets.flat_map(|file| {
             let above = file.ancestors().skip(1).take(3);

@@ -18,7 +18,7 @@ use super::Process;
 use super::inputs::files_of;
 use super::runner::Runner;
 use crate::chain::Filter;
-use crate::plugin::{FetchSettings, PluginSpec};
+use crate::plugin::{FetchSettings, PluginSpec, PullPolicy};
 use crate::source::Digest;
 
 /// Keeps a plugin running.
@@ -76,11 +76,13 @@ impl Leases {
         if let Some(lease) = living.find(|lease| lease.runner.wanted().serves(&wanted)) {
             return (lease, false);
         }
+        let mut of = leases.get(&resource).into_iter().flatten();
+        let module = of.find_map(|lease| lease.upgrade()?.runner.module_for(&wanted));
         leases.retain(|_, of| {
             of.retain(|lease| lease.strong_count() > 0);
             !of.is_empty()
         });
-        let runner = Runner::new(process, wanted, workers);
+        let runner = Runner::new(process, wanted, workers, module);
         let lease = Arc::new(Lease { runner });
         let of = leases.entry(resource).or_default();
         of.push(Arc::downgrade(&lease));
@@ -114,23 +116,40 @@ impl Wanted {
     /// Whether a plugin that is this is what `wanted` asks for. Where and on which streams a plugin
     /// stands is not a part of it; and a file that is gone is no better one.
     fn serves(&self, wanted: &Self) -> bool {
-        let Self {
-            spec,
-            fetch,
-            stamps,
-            revision,
-        } = wanted;
         let spec = PluginSpec {
             phase: self.spec.phase,
             priority: self.spec.priority,
             ports: self.spec.ports.clone(),
             enabled_by_default: self.spec.enabled_by_default,
-            ..spec.clone()
+            ..wanted.spec.clone()
         };
-        let mut stamps = self.stamps.iter().zip(stamps);
-        self.spec == spec
-            && self.fetch == *fetch
-            && self.revision == *revision
+        self.spec == spec && self.has_source_of(wanted)
+    }
+
+    /// Whether the module of a plugin that is this is, beyond doubt, the one that `wanted` would
+    /// load: then nobody need fetch, verify or compile it again. Where the pull policy is `Always`
+    /// and nothing tells whether the resource changed, there is a doubt.
+    pub(super) fn has_module_of(&self, wanted: &Self) -> bool {
+        let (own, spec) = (&self.spec, &wanted.spec);
+        let is_certain = spec.pull_policy != PullPolicy::Always
+            || spec.sha256.is_some()
+            || spec.resource_version.is_some();
+        is_certain
+            && own.url == spec.url
+            && own.sha256 == spec.sha256
+            && own.pull_policy == spec.pull_policy
+            && own.resource_version == spec.resource_version
+            && own.pull_secret == spec.pull_secret
+            && own.verification_key == spec.verification_key
+            && own.capabilities == spec.capabilities
+            && self.has_source_of(wanted)
+    }
+
+    /// Whether what both name is the same now.
+    fn has_source_of(&self, wanted: &Self) -> bool {
+        let mut stamps = self.stamps.iter().zip(&wanted.stamps);
+        self.fetch == wanted.fetch
+            && self.revision == wanted.revision
             && stamps.all(|(own, stamp)| stamp.is_none() || own == stamp)
     }
 }
@@ -154,5 +173,35 @@ impl FileStamp {
             size: metadata.size(),
             modified: (metadata.mtime(), metadata.mtime_nsec()),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plugin::plan;
+
+    fn wanted(spec: &str) -> Wanted {
+        let settings = format!(
+            "plugins: [{{apiVersion: extensions.istio.io/v1alpha1, kind: WasmPlugin, \
+             metadata: {{name: a}}, spec: {{url: 'oci://registry.example/a:1', {spec}}}}}]"
+        );
+        let plan = plan(settings.as_bytes(), &|_| {
+            Err(std::io::ErrorKind::NotFound.into())
+        });
+        let plan = plan.unwrap();
+        Wanted::new(plan.plugins[0].clone(), plan.fetch.clone(), None)
+    }
+
+    #[test]
+    fn a_module_is_shared_where_nobody_need_be_asked() {
+        let shares = |one: &str, other: &str| wanted(one).has_module_of(&wanted(other));
+        let (one, two) = ("pluginConfig: {x: 1}", "pluginConfig: {x: 2}");
+        assert!(shares(one, two) && !wanted(one).serves(&wanted(two)));
+        assert!(!shares(one, "imagePullSecret: other"));
+        let always = |spec: &str| format!("imagePullPolicy: Always, {spec}");
+        assert!(!shares(&always(one), &always(two)));
+        let pinned = |spec: &str| always(&format!("sha256: {}, {spec}", "a".repeat(64)));
+        assert!(shares(&pinned(one), &pinned(two)));
     }
 }

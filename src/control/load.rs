@@ -77,11 +77,17 @@ impl LoadError {
 /// A plugin whose instances can be started.
 #[derive(Debug)]
 pub(super) struct Loaded {
+    pub(super) module: Module,
+    plugin: Arc<Plugin>,
+    caps: Caps,
+}
+
+/// A module that was fetched, verified, compiled and linked: all of a plugin but what it is told.
+#[derive(Clone, Debug)]
+pub(super) struct Module {
     pub(super) guest: Guest,
     pub(super) digest: Digest,
     pub(super) verification: Verification,
-    plugin: Arc<Plugin>,
-    caps: Caps,
     /// Keeps the code for those who want the same module later.
     _compiled: Arc<Compiled>,
     /// Keeps the module in the store.
@@ -89,12 +95,12 @@ pub(super) struct Loaded {
 }
 
 /// Fetches, verifies, compiles and links the module of `spec`. Blocks.
-pub(super) fn load(
+pub(super) fn module(
     process: &Arc<Process>,
     spec: &PluginSpec,
     fetch: &FetchSettings,
-    stats: &Arc<PluginStats>,
-) -> Result<Loaded, LoadError> {
+    stats: &PluginStats,
+) -> Result<Module, LoadError> {
     // First of all: without keys, there is nothing to fetch for.
     let keys = spec.verification_key.as_ref().map(Keys::load).transpose()?;
     let request = Request::from(spec);
@@ -123,20 +129,10 @@ pub(super) fn load(
     let guest = process
         .runtime
         .plugin(module.bytes(), &compiled.module, &capabilities)?;
-    let limits = &spec.limits;
-    Ok(Loaded {
+    Ok(Module {
         guest,
         digest: module.digest(),
         verification: module.verification().clone(),
-        plugin: Arc::new(plugin(process, spec, stats)),
-        caps: Caps {
-            call_deadline: limits.call_deadline,
-            start_deadline: limits.start_deadline,
-            limits: InstanceLimits {
-                memory: limits.memory,
-                table_elements: limits.table_elements,
-            },
-        },
         _compiled: compiled,
         _lease: module.fetched().lease(),
     })
@@ -162,7 +158,7 @@ fn compile(
     process: &Process,
     fetch: &FetchSettings,
     module: &Verified,
-    stats: &Arc<PluginStats>,
+    stats: &PluginStats,
 ) -> Result<Arc<Compiled>, LoadError> {
     let warn = |problem: &dyn Display| {
         let line = format!("cacheDir: compiled code: {problem}");
@@ -206,6 +202,28 @@ fn compile(
 }
 
 impl Loaded {
+    /// `module` as the plugin of `spec`.
+    pub(super) fn new(
+        process: &Arc<Process>,
+        spec: &PluginSpec,
+        stats: &Arc<PluginStats>,
+        module: Module,
+    ) -> Self {
+        let limits = &spec.limits;
+        Self {
+            module,
+            plugin: Arc::new(plugin(process, spec, stats)),
+            caps: Caps {
+                call_deadline: limits.call_deadline,
+                start_deadline: limits.start_deadline,
+                limits: InstanceLimits {
+                    memory: limits.memory,
+                    table_elements: limits.table_elements,
+                },
+            },
+        }
+    }
+
     /// Starts an instance. Blocks up to the start deadlines.
     pub(super) fn start(
         &self,
@@ -213,7 +231,13 @@ impl Loaded {
         address: Address,
     ) -> Result<Instance, StartError> {
         let plugin = Arc::clone(&self.plugin);
-        Instance::start(&process.engine, &self.guest, plugin, address, &self.caps)
+        Instance::start(
+            &process.engine,
+            &self.module.guest,
+            plugin,
+            address,
+            &self.caps,
+        )
     }
 }
 

@@ -3,8 +3,8 @@
 //! One [`Process`] serves all filter entries. Entries of equal settings share one [`Deployment`],
 //! whose current [`Generation`] new streams run; equal plugins are shared by all that want them, and
 //! equal modules have one compilation. All blocking work happens on the job threads of
-//! the process; Envoy's threads only ever wait for the first load, and only as long as the
-//! settings allow.
+//! the process; Envoy's threads only ever wait for the first load, as long as the settings allow, and
+//! for a moment while Envoy changes its configuration: see [`Process::wait_nearby`].
 
 mod backoff;
 mod breaker;
@@ -203,6 +203,9 @@ impl Process {
         let mut deployments = self.deployments.lock();
         deployments.retain(|_, deployment| deployment.strong_count() > 0);
         deployments.insert(key, Arc::downgrade(&deployment));
+        drop(deployments);
+        // Its plugins may have come up before it was known here.
+        deployment.publish();
         deployment
     }
 
@@ -287,6 +290,16 @@ impl Process {
         *self.tries.lock() += 1;
         self.progress.notify_all();
         self.flush_metrics_soon();
+    }
+
+    /// Waits up to `limit` until each plugin that can be loaded without the network has come up or
+    /// failed once.
+    pub fn wait_nearby(&self, limit: Duration) {
+        let is_done = || {
+            let deployments = self.living_deployments();
+            deployments.iter().all(|of| of.is_tried_nearby())
+        };
+        self.wait_for_progress(Instant::now() + limit, is_done);
     }
 
     /// Waits until `is_done`, which is asked again after each progress. Whether it is.

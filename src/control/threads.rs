@@ -145,12 +145,7 @@ impl Process {
         if is_set || self.is_flushing.swap(true, Ordering::AcqRel) {
             return;
         }
-        let process = Arc::downgrade(self);
-        self.timers.run_in(METRICS_DELAY, move || {
-            if let Some(process) = process.upgrade() {
-                process.threads.wake_main_thread();
-            }
-        });
+        self.wake_in(METRICS_DELAY);
     }
 
     /// Tells what changed in the metrics of guests and in ours. On the main thread; also elsewhere,
@@ -206,6 +201,7 @@ impl Process {
         });
     }
 
+    /// Has the main thread come after `wait`.
     fn wake_in(self: &Arc<Self>, wait: Duration) {
         let process = Arc::downgrade(self);
         self.timers.run_in(wait, move || {

@@ -76,7 +76,7 @@ impl Filter for Runner {
 
     fn wants(&self, event: &Event) -> bool {
         let loaded = self.loaded.get();
-        loaded.is_none_or(|loaded| loaded.guest.wants(event))
+        loaded.is_none_or(|loaded| loaded.module.guest.wants(event))
     }
 
     fn outage(&self) -> Outage {

@@ -26,10 +26,10 @@ use super::Process;
 use super::backoff::backoff;
 use super::breaker::{Breaker, Restart};
 use super::lease::Wanted;
-use super::load::{self, LoadError, Loaded};
+use super::load::{self, LoadError, Loaded, Module};
 use super::threads::Letter;
 use crate::chain::Outage;
-use crate::plugin::{FailStrategy, PluginSpec};
+use crate::plugin::{FailStrategy, ModuleUrl, PluginSpec};
 use crate::proxy_wasm::{Address, Failure, Instance, StartError};
 use crate::source::{Freshness, Request};
 use crate::telemetry::{Level, PluginState, PluginStats};
@@ -50,6 +50,8 @@ pub(super) struct Runner {
     slots: Box<[Mutex<Slot>]>,
     /// The linear memory of each instance when last looked at.
     memory: Box<[Mutex<Option<u64>>]>,
+    /// The module, where another plugin has it already.
+    at_hand: Option<Module>,
     loaded: OnceLock<Loaded>,
     /// What was reported last, so that only news are told.
     last_error: Mutex<String>,
@@ -76,7 +78,13 @@ struct Slot {
 }
 
 impl Runner {
-    pub(super) fn new(process: &Arc<Process>, wanted: Wanted, workers: u32) -> Arc<Self> {
+    /// A plugin that is to be loaded. `module` is what it would load, where that is at hand.
+    pub(super) fn new(
+        process: &Arc<Process>,
+        wanted: Wanted,
+        workers: u32,
+        module: Option<Module>,
+    ) -> Arc<Self> {
         let stats = process.stats_of(&wanted.spec.plugin_name(), workers);
         let runner = Arc::new_cyclic(|me| Self {
             me: Weak::clone(me),
@@ -85,6 +93,7 @@ impl Runner {
             wanted,
             slots: (0..workers).map(|_| Mutex::default()).collect(),
             memory: (0..workers).map(|_| Mutex::default()).collect(),
+            at_hand: module,
             loaded: OnceLock::new(),
             last_error: Mutex::default(),
             breaker: Mutex::default(),
@@ -110,6 +119,18 @@ impl Runner {
         &self.process
     }
 
+    /// The module that this plugin runs, if it is what `wanted` would load.
+    pub(super) fn module_for(&self, wanted: &Wanted) -> Option<Module> {
+        let loaded = self.loaded.get()?;
+        let is_same = self.wanted.has_module_of(wanted);
+        is_same.then(|| loaded.module.clone())
+    }
+
+    /// Whether it can be loaded without the network.
+    pub(super) fn is_near(&self) -> bool {
+        self.at_hand.is_some() || matches!(self.spec().url, ModuleUrl::File(_))
+    }
+
     /// Whether it has come up.
     pub(super) fn is_ready(&self) -> bool {
         self.ready.load(Ordering::Acquire)
@@ -128,13 +149,13 @@ impl Runner {
     /// The digest of its module, once that is loaded.
     pub(super) fn digest(&self) -> Option<String> {
         let loaded = self.loaded.get()?;
-        Some(format!("sha256:{}", loaded.digest))
+        Some(format!("sha256:{}", loaded.module.digest))
     }
 
     /// What was checked of its module's signatures, once that is loaded.
     pub(super) fn verification(&self) -> Option<String> {
         let loaded = self.loaded.get()?;
-        Some(loaded.verification.to_string())
+        Some(loaded.module.verification.to_string())
     }
 
     /// What was wrong last.
@@ -183,7 +204,12 @@ impl Runner {
     /// Loads the module and starts an instance for each worker. Blocks.
     pub(super) fn load(&self) -> Result<(), LoadError> {
         let begin = Instant::now();
-        let loaded = load::load(&self.process, self.spec(), &self.wanted.fetch, &self.stats)?;
+        let (process, spec, stats) = (&self.process, self.spec(), &self.stats);
+        let module = match &self.at_hand {
+            Some(module) => module.clone(),
+            None => load::module(process, spec, &self.wanted.fetch, stats)?,
+        };
+        let loaded = Loaded::new(process, spec, stats, module);
         // All or none: a plugin that runs on some workers only would confuse everybody.
         let workers = (0..).zip(&self.slots);
         let instances = workers.map(|(worker, slot)| {
@@ -197,7 +223,7 @@ impl Runner {
         let about = format!(
             "plugin {}: ready: {} from {}, {} instances in {} ms",
             self.spec().resource(),
-            loaded.digest,
+            loaded.module.digest,
             Request::from(self.spec()).shown(),
             self.slots.len(),
             begin.elapsed().as_millis()
@@ -258,7 +284,7 @@ impl Runner {
         let fetched = load::fetch_module(&self.process, &request, settings, anew, &self.stats);
         let resource = self.spec().resource();
         match fetched {
-            Ok(fetched) if fetched.digest() == loaded.digest => {}
+            Ok(fetched) if fetched.digest() == loaded.module.digest => {}
             Ok(fetched) => self.process.revise(resource, fetched.digest()),
             Err(error) => {
                 let what = format!("cannot be looked up again: {error}");
