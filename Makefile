@@ -14,7 +14,7 @@ TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 DEV := $(TARGET)/debug
 
 # Test files that start or read real Envoys and need the module built; `check` leaves them out.
-ENVOY_TESTS := abi cli_run conformance e2e examples failures hostile hostile_neighbours hostile_process life reload routes sdks signatures soak sources
+ENVOY_TESTS := abi cli_run conformance e2e examples failures failures_many hostile hostile_neighbours hostile_process life reload reload_load routes sdks signatures soak sources
 # Needs valgrind, and takes its time.
 COUNTING_TESTS := instructions
 PLAIN_TESTS := $(filter-out $(ENVOY_TESTS) $(COUNTING_TESTS),$(basename $(notdir $(wildcard tests/*.rs))))

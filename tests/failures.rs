@@ -1,5 +1,5 @@
 //! Every way in which a guest fails, in every event of a stream, under every fail strategy: what the
-//! client sees, and what later ones do.
+//! client sees, what one sees whose request the plugin holds, and what later ones do.
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,
@@ -10,10 +10,11 @@
 mod support;
 
 use std::fmt::Write as _;
+use std::thread;
 use std::time::Duration;
 
 use support::bootstrap::Bootstrap;
-use support::envoy::Launch;
+use support::envoy::{Envoy, Launch};
 use support::guests::{Guests, plugin};
 use support::http;
 use support::upstream::Upstream;
@@ -32,23 +33,32 @@ const CAUSES: [(&str, &str); 4] = [
 
 /// Events in which the guest fails, with what the client sees if the stream is refused then: a
 /// status, or 0 for a connection that breaks, since the status is out.
-const EVENTS: [(&str, u16); 6] = [
+const EVENTS: [(&str, u16); 8] = [
     ("proxy_on_request_headers", 503),
     ("proxy_on_request_body", 503),
+    ("proxy_on_request_trailers", 503),
     ("proxy_on_response_headers", 503),
     ("proxy_on_response_body", 0),
+    ("proxy_on_response_trailers", 0),
     ("proxy_on_log", 200),
     ("proxy_on_done", 200),
 ];
 
+/// More headers than this pause a request.
+const MANY: usize = 20;
+
+const LIMIT: Duration = Duration::from_secs(30);
+
 const STRATEGIES: [&str; 3] = ["FAIL_CLOSE", "FAIL_OPEN", "FAIL_RELOAD"];
 
-/// A guest that fails by `failing` in `event` of a POST, and else does nothing.
+/// A guest that fails by `failing` in `event` of a POST, pauses requests with many headers, and else
+/// does nothing.
 fn guest(event: &str, failing: &str) -> String {
     let mut exports = String::new();
     for (name, _) in EVENTS {
         let parameters = match name {
             "proxy_on_log" | "proxy_on_done" => "(param i32)",
+            "proxy_on_request_trailers" | "proxy_on_response_trailers" => "(param i32 i32)",
             _ => "(param i32 i32 i32)",
         };
         let result = match name {
@@ -58,8 +68,11 @@ fn guest(event: &str, failing: &str) -> String {
         };
         // Armed by a request with a body: the first argument of headers says so.
         let arm = match name {
-            "proxy_on_request_headers" => "(global.set $armed (i32.eqz (local.get 2)))",
-            _ => "",
+            "proxy_on_request_headers" => format!(
+                "(global.set $armed (i32.eqz (local.get 2)))
+                 (if (i32.gt_u (local.get 1) (i32.const {MANY})) (then (return (i32.const 1))))"
+            ),
+            _ => String::new(),
         };
         let act = if name == event {
             format!("(if (global.get $armed) (then {failing}))")
@@ -81,10 +94,32 @@ fn guest(event: &str, failing: &str) -> String {
     )
 }
 
+/// A plugin that fails.
+struct Case {
+    name: String,
+    cause: &'static str,
+    strategy: &'static str,
+    /// What the client sees if the stream is refused.
+    refused: u16,
+}
+
+impl Case {
+    fn path(&self) -> String {
+        format!("/{}/", self.name)
+    }
+
+    fn expected(&self, refused: u16) -> u16 {
+        match self.strategy {
+            "FAIL_OPEN" => 200,
+            _ => refused,
+        }
+    }
+}
+
 #[test]
 fn every_cause_in_every_event_under_every_strategy() {
     let guests = Guests::new();
-    let upstream = Upstream::canned(&[b'x'; 100]);
+    let upstream = Upstream::marks_with_trailer();
     let mut plugins = String::new();
     let mut cases = Vec::new();
     for (cause, failing) in CAUSES {
@@ -102,50 +137,77 @@ fn every_cause_in_every_event_under_every_strategy() {
                     &format!("name: {name},"),
                     &format!("name: {name}, {annotations},"),
                 );
-                cases.push((name, cause, strategy, refused));
+                cases.push(Case {
+                    name,
+                    cause,
+                    strategy,
+                    refused,
+                });
             }
         }
     }
-    let mut bootstrap = Bootstrap::new(upstream.port()).filter(&format!("plugins:\n{plugins}"));
-    for (name, ..) in &cases {
+    let settings = format!("plugins:\n{plugins}");
+    let mut bootstrap = Bootstrap::new(upstream.port()).trailers().filter(&settings);
+    for Case { name, .. } in &cases {
         let metadata = format!(
             "metadata: {{ filter_metadata: {{ wasmplugin: {{ default/{name}: true }} }} }}"
         );
         bootstrap = bootstrap.route(&format!("/{name}/"), &metadata);
     }
-    let envoy = Launch::new(NEWEST)
-        .concurrency(1)
-        .start(&bootstrap.render());
-    let mut wrong = Vec::new();
-    let limit = Duration::from_secs(20);
-    for (name, cause, strategy, refused) in &cases {
-        let path = format!("/{name}/");
-        let get = || http::get(bootstrap.port(), &path).status;
-        assert_eq!(get(), 200, "{name} before");
-        let response = http::try_request(bootstrap.port(), "POST", &path, &[], b"body");
+    let launch = Launch::new(NEWEST).concurrency(1);
+    let envoy = launch.start(&bootstrap.render());
+    let get = |case: &Case| http::get(bootstrap.port(), &case.path()).status;
+    let wrong: Vec<_> = cases
+        .iter()
+        .flat_map(|case| fails(&envoy, bootstrap.port(), case))
+        .collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    // Together: each takes its time.
+    for case in cases.iter().filter(|case| case.strategy == "FAIL_RELOAD") {
+        wait_for(&case.name, LIMIT, || (get(case) == 200).then_some(()));
+    }
+    assert!(envoy.log_contains("503 wasmplugin.failed{default/trap-request-headers-close}"));
+}
+
+/// Has the plugin of `case` fail in a request, while it holds another. What is not as it should be.
+fn fails(envoy: &Envoy, port: u16, case: &Case) -> Vec<String> {
+    let path = case.path();
+    let many: Vec<_> = (0..MANY).map(|_| ("x-many", "1")).collect();
+    let get = |headers: &[(&str, &str)]| {
+        let response = http::try_request(port, "GET", &path, headers, b"");
+        response.map_or(0, |response| response.status)
+    };
+    assert_eq!(get(&[]), 200, "{} before", case.name);
+    let (seen, held) = thread::scope(|scope| {
+        let held = scope.spawn(|| get(&many));
+        wait_for("the held request", LIMIT, || {
+            (envoy.stat("http.edge.downstream_rq_active") == 1).then_some(())
+        });
+        let connection = http::Connection::open(port);
+        let response = connection.and_then(|mut open| open.post_with_trailer(&path, "body"));
         let seen = response.map_or(0, |response| response.status);
-        let expected = if *strategy == "FAIL_OPEN" {
-            200
-        } else {
-            *refused
-        };
-        if seen != expected {
-            wrong.push(format!("{name}: {seen}, not {expected}"));
-        }
-        // What comes after the response may still be under way.
-        wait_for(&format!("{cause} of {name} counted"), limit, || {
-            let stats = envoy.admin(&format!("/stats?filter=plugin_failures.*{name}"));
-            let of = format!("cause.{}", cause.replace(' ', "_"));
+        (seen, held.join().expect("no panic"))
+    });
+    // What comes after the response may still be under way.
+    wait_for(
+        &format!("{} of {} counted", case.cause, case.name),
+        LIMIT,
+        || {
+            let stats = envoy.admin(&format!("/stats?filter=plugin_failures.*{}", case.name));
+            let of = format!("cause.{}", case.cause.replace(' ', "_"));
             let stats = stats.text().replace(' ', "_");
             (stats.contains(&of) && stats.contains(":_1")).then_some(())
-        });
-        match *strategy {
-            "FAIL_CLOSE" if get() != 503 => wrong.push(format!("{name}: served again")),
-            "FAIL_OPEN" if get() != 200 => wrong.push(format!("{name}: not served any more")),
-            "FAIL_RELOAD" => wait_for(name, limit, || (get() == 200).then_some(())),
-            _ => {}
-        }
+        },
+    );
+    let mut all = vec![
+        ("failing", seen, case.expected(case.refused)),
+        ("paused meanwhile", held, case.expected(503)),
+    ];
+    if case.strategy != "FAIL_RELOAD" {
+        all.push(("later", get(&[]), case.expected(503)));
     }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert!(envoy.log_contains("503 wasmplugin.failed{default/trap-request-headers-close}"));
+    all.into_iter()
+        .filter(|(_, seen, expected)| seen != expected)
+        .map(|(what, seen, expected)| format!("{}, {what}: {seen}, not {expected}", case.name))
+        .collect()
 }

@@ -10,7 +10,7 @@ mod support;
 
 use std::time::Duration;
 
-use support::bootstrap::{Bootstrap, indent};
+use support::bootstrap::{self, Bootstrap, indent};
 use support::envoy::Envoy;
 use support::guests::{Guests, marks, plugin};
 use support::http;
@@ -19,18 +19,9 @@ use support::{ENVOYS, NEWEST, wait_for};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// `typed_per_filter_config` for the first filter entry.
+/// `typed_per_filter_config` for the only filter entry.
 fn per_filter_config(plugins: &str) -> String {
-    format!(
-        r#"typed_per_filter_config:
-  wasmplugin.0:
-    "@type": type.googleapis.com/envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilterPerRoute
-    dynamic_module_config: {{ name: wasmplugin, do_not_close: true, metrics_namespace: wasmplugin }}
-    filter_name: wasmplugin
-    filter_config:
-      "@type": type.googleapis.com/google.protobuf.Struct
-      value: {{ plugins: {{ {plugins} }} }}"#
-    )
+    bootstrap::per_filter_config(1, plugins)
 }
 
 fn metadata(fields: &str) -> String {

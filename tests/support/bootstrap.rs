@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{free_port, module};
 
@@ -13,8 +13,13 @@ const UPSTREAM_TRAILERS: &str = r#"    typed_extension_protocol_options:
         explicit_http_config: { http_protocol_options: { enable_trailers: true } }
 "#;
 
-const ADMIN: &str =
-    "admin: { address: { socket_address: { address: 127.0.0.1, port_value: 0 } } }\n";
+/// The administration, and a name, which discovery wants.
+const NODE: &str = "admin: { address: { socket_address: { address: 127.0.0.1, port_value: 0 } } }
+node: { id: test, cluster: test }
+";
+
+const FILTER_TYPE: &str =
+    "type.googleapis.com/envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter";
 
 /// Starts access log lines in Envoy's log.
 pub(crate) const ACCESS: &str = "access";
@@ -29,6 +34,8 @@ pub(crate) struct Bootstrap {
     listeners: Vec<Listener>,
     metadata: String,
     routes: String,
+    /// Where routes are discovered, instead of standing in the listeners.
+    routes_file: Option<PathBuf>,
     trailers: bool,
 }
 
@@ -46,9 +53,25 @@ impl Bootstrap {
             listeners: Vec::new(),
             metadata: String::new(),
             routes: String::new(),
+            routes_file: None,
             trailers: false,
         }
         .listener()
+    }
+
+    /// Three entries with `settings`, before and after each other, as around Envoy's own filters.
+    pub(crate) fn around(upstream: u16, settings: &str) -> Self {
+        Self::new(upstream).entries_around(settings)
+    }
+
+    /// Adds the entries of [`Self::around`].
+    #[must_use]
+    pub(crate) fn entries_around(self, settings: &str) -> Self {
+        ["AUTHN", "AUTHZ", "STATS, UNSPECIFIED_PHASE"]
+            .into_iter()
+            .fold(self, |bootstrap, phases| {
+                bootstrap.filter(&format!("phases: [{phases}]\n{settings}"))
+            })
     }
 
     /// Starts another listener: filters go to it from here on.
@@ -64,11 +87,7 @@ impl Bootstrap {
     /// Adds a filter entry with `settings` (YAML) as a `Struct`.
     #[must_use]
     pub(crate) fn filter(self, settings: &str) -> Self {
-        let config = format!(
-            "\"@type\": type.googleapis.com/google.protobuf.Struct\nvalue:\n{}",
-            indent(settings, 2)
-        );
-        self.entry(&config)
+        self.entry(&structure(settings))
     }
 
     /// Adds a filter entry with `settings` (YAML or JSON) as text in a `StringValue`.
@@ -114,23 +133,28 @@ impl Bootstrap {
         self
     }
 
-    fn entry(mut self, config: &str) -> Self {
-        let listener = self.listeners.last_mut().expect("new() makes one");
-        let mut entry = String::new();
-        let _ = write!(
-            entry,
-            r#"- name: wasmplugin.{number}
-  typed_config:
-    "@type": type.googleapis.com/envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter
-    dynamic_module_config: {{ name: wasmplugin, do_not_close: true, metrics_namespace: wasmplugin }}
-    filter_name: wasmplugin
-    filter_config:
-{config}"#,
-            number = listener.filters.len(),
-            config = indent(config, 6),
-        );
-        listener.filters.push(entry);
-        self
+    /// Adds a filter entry whose configuration is discovered: see [`discover_filter`].
+    #[must_use]
+    pub(crate) fn discovered_filter(self, file: &Path) -> Self {
+        let name = self.next_entry();
+        self.envoy_filter(&format!(
+            r#"- name: {name}
+  config_discovery:
+    config_source: {{ path_config_source: {{ path: {} }} }}
+    type_urls: [ {FILTER_TYPE} ]"#,
+            file.display()
+        ))
+    }
+
+    fn entry(self, config: &str) -> Self {
+        let name = self.next_entry();
+        let config = indent(&typed_config(config), 2);
+        self.envoy_filter(&format!("- name: {name}\n{config}"))
+    }
+
+    fn next_entry(&self) -> String {
+        let listener = self.listeners.last().expect("new() makes one");
+        format!("wasmplugin.{}", listener.filters.len())
     }
 
     /// The port of the first listener.
@@ -149,7 +173,7 @@ impl Bootstrap {
     /// The YAML.
     pub(crate) fn render(&self) -> String {
         format!(
-            "{ADMIN}static_resources:\n  listeners:\n{}{}",
+            "{NODE}static_resources:\n  listeners:\n{}{}",
             self.listeners(),
             self.clusters()
         )
@@ -158,8 +182,7 @@ impl Bootstrap {
     /// The YAML for listeners that are discovered: see [`Self::discover`].
     pub(crate) fn render_discovering(&self, listeners: &Path) -> String {
         format!(
-            "{ADMIN}node: {{ id: test, cluster: test }}\n\
-             dynamic_resources:\n  lds_config: {{ path_config_source: {{ path: {} }} }}\n\
+            "{NODE}dynamic_resources:\n  lds_config: {{ path_config_source: {{ path: {} }} }}\n\
              static_resources:\n{}",
             listeners.display(),
             self.clusters()
@@ -185,14 +208,29 @@ impl Bootstrap {
                 }
             }
         }
-        // Envoy looks for files that are moved into place.
-        let next = listeners.with_extension("next");
-        fs::write(&next, yaml).expect("a file");
-        fs::rename(next, listeners).expect("a rename");
+        move_into_place(listeners, &yaml);
     }
 
-    fn listeners(&self) -> String {
-        let mut yaml = String::new();
+    /// Has Envoy look for its routes in the file `routes`: see [`Self::discover_routes`].
+    #[must_use]
+    pub(crate) fn routes_in(mut self, routes: &Path) -> Self {
+        self.routes_file = Some(routes.to_owned());
+        self
+    }
+
+    /// Has Envoy find these routes in place of what it found before.
+    pub(crate) fn discover_routes(&self) {
+        let file = self.routes_file.as_ref().expect("routes_in was called");
+        let yaml = format!(
+            "resources:\n\
+             - \"@type\": type.googleapis.com/envoy.config.route.v3.RouteConfiguration\n  \
+               name: all\n{}\n",
+            indent(&self.virtual_hosts(), 2)
+        );
+        move_into_place(file, &yaml);
+    }
+
+    fn virtual_hosts(&self) -> String {
         let metadata = if self.metadata.is_empty() {
             String::new()
         } else {
@@ -200,6 +238,30 @@ impl Bootstrap {
                 "metadata:\n  filter_metadata:\n    wasmplugin:\n{}",
                 indent(&self.metadata, 6)
             )
+        };
+        format!(
+            r#"virtual_hosts:
+- name: all
+  domains: ["*"]
+  routes:
+{routes}
+  - match: {{ prefix: / }}
+    route: {{ cluster: upstream }}
+{metadata}"#,
+            routes = indent(&self.routes, 2),
+            metadata = indent(&metadata, 4),
+        )
+    }
+
+    fn listeners(&self) -> String {
+        let mut yaml = String::new();
+        let routes = match &self.routes_file {
+            None => format!("route_config:\n{}", indent(&self.virtual_hosts(), 2)),
+            Some(file) => format!(
+                "rds:\n  route_config_name: all\n  \
+                 config_source: {{ path_config_source: {{ path: {} }} }}",
+                file.display()
+            ),
         };
         let trailers = if self.trailers {
             "http_protocol_options: { enable_trailers: true }\nstream_idle_timeout: 3s"
@@ -225,24 +287,15 @@ impl Bootstrap {
               log_format:
                 text_format_source:
                   inline_string: "{ACCESS} {port} %REQ(:PATH)% %RESPONSE_CODE% %RESPONSE_CODE_DETAILS%\n"
-          route_config:
-            virtual_hosts:
-            - name: all
-              domains: ["*"]
-              routes:
 {routes}
-              - match: {{ prefix: / }}
-                route: {{ cluster: upstream }}
-{metadata}
           http_filters:
 {filters}
           - name: envoy.filters.http.router
             typed_config:
               "@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router
 "#,
-                routes = indent(&self.routes, 14),
+                routes = indent(&routes, 10),
                 trailers = indent(trailers, 10),
-                metadata = indent(&metadata, 16),
                 filters = indent(&filters.join("\n"), 10),
             );
         }
@@ -268,6 +321,63 @@ impl Bootstrap {
         }
         yaml
     }
+}
+
+/// `settings` (YAML) as a `Struct`.
+fn structure(settings: &str) -> String {
+    format!(
+        "\"@type\": type.googleapis.com/google.protobuf.Struct\nvalue:\n{}",
+        indent(settings, 2)
+    )
+}
+
+/// A filter's `typed_config`, of which `config` is the module's part.
+fn typed_config(config: &str) -> String {
+    format!(
+        r#"typed_config:
+  "@type": {FILTER_TYPE}
+  dynamic_module_config: {{ name: wasmplugin, do_not_close: true, metrics_namespace: wasmplugin }}
+  filter_name: wasmplugin
+  filter_config:
+{config}"#,
+        config = indent(config, 4),
+    )
+}
+
+/// Has Envoy find `settings` (YAML) as the configuration of the first filter entry in `file`.
+pub(crate) fn discover_filter(file: &Path, settings: &str) {
+    let yaml = format!(
+        r#"resources:
+- "@type": type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig
+  name: wasmplugin.0
+{}
+"#,
+        indent(&typed_config(&structure(settings)), 2)
+    );
+    move_into_place(file, &yaml);
+}
+
+/// `typed_per_filter_config` for the first `entries` filter entries: what it says of plugins.
+pub(crate) fn per_filter_config(entries: usize, plugins: &str) -> String {
+    (0..entries).fold("typed_per_filter_config:".to_owned(), |yaml, entry| {
+        yaml + &format!(
+            r#"
+  wasmplugin.{entry}:
+    "@type": type.googleapis.com/envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilterPerRoute
+    dynamic_module_config: {{ name: wasmplugin, do_not_close: true, metrics_namespace: wasmplugin }}
+    filter_name: wasmplugin
+    filter_config:
+      "@type": type.googleapis.com/google.protobuf.Struct
+      value: {{ plugins: {{ {plugins} }} }}"#
+        )
+    })
+}
+
+/// Envoy looks for files that are moved into place.
+fn move_into_place(file: &Path, yaml: &str) {
+    let next = file.with_extension("next");
+    fs::write(&next, yaml).expect("a file");
+    fs::rename(next, file).expect("a rename");
 }
 
 /// A configuration of `envoy/bootstrap/`, on ports of its own.

@@ -15,6 +15,9 @@ use super::{module, wait_for};
 /// Start, first load of plugins included. Debug builds on a busy machine take seconds.
 const START: Duration = Duration::from_secs(90);
 
+/// The file to which a first process writes the base id that it chose.
+const BASE_ID: &str = "base-id";
+
 /// Lines of the log that a failed test shows.
 const TAIL: usize = 80;
 
@@ -31,6 +34,9 @@ pub(crate) struct Launch {
     log_levels: String,
     address_space: Option<u64>,
     patience: Duration,
+    drain: Duration,
+    /// The base id and the epoch of a hot restart.
+    restart: Option<(String, u32)>,
 }
 
 impl Launch {
@@ -44,6 +50,8 @@ impl Launch {
             log_levels: "dynamic_modules:debug".to_owned(),
             address_space: None,
             patience: START,
+            drain: Duration::from_secs(1),
+            restart: None,
         }
     }
 
@@ -80,6 +88,21 @@ impl Launch {
         self
     }
 
+    /// How long listeners that are replaced, and a parent that is, may take to let their
+    /// connections go; each answer asks its client to go at once.
+    #[must_use]
+    pub(crate) fn drain(mut self, time: Duration) -> Self {
+        self.drain = time;
+        self
+    }
+
+    /// Takes the place of `parent`, which drains and ends.
+    #[must_use]
+    pub(crate) fn after(mut self, parent: &Envoy) -> Self {
+        self.restart = Some((parent.base_id(), parent.epoch + 1));
+        self
+    }
+
     /// Starts Envoy and waits until it is ready; panics with its log where it refuses.
     pub(crate) fn start(&self, bootstrap: &str) -> Envoy {
         self.try_start(bootstrap).unwrap_or_else(|refusal| {
@@ -106,8 +129,9 @@ impl Launch {
         let mut envoy = Envoy {
             version: self.version.clone(),
             admin: 0,
+            epoch: self.restart.as_ref().map_or(0, |(_, epoch)| *epoch),
             log: directory.path().join("log"),
-            _directory: directory,
+            directory,
             child: Some(child),
         };
         let refused = wait_for(&format!("Envoy {}", self.version), self.patience, || {
@@ -150,6 +174,7 @@ impl Launch {
         let config = directory.path().join("bootstrap.yaml");
         fs::write(&config, bootstrap).expect("a bootstrap");
         let log = File::create(directory.path().join("log")).expect("a log");
+        let drain = self.drain.as_secs();
         let envoy = module::envoy(&self.version);
         let mut command = match self.address_space {
             None => Command::new(envoy),
@@ -163,20 +188,30 @@ impl Launch {
         command
             .arg("--config-path")
             .arg(config)
-            .arg("--use-dynamic-base-id")
             .args(["--concurrency", &self.concurrency.to_string()])
             .args(["--log-level", "warning"])
             .args(["--component-log-level", &self.log_levels])
             .args(["--log-format", "%l %n %v"])
             // Access logs are written while the test waits for them.
             .args(["--file-flush-interval-msec", "50"])
-            .args(["--drain-time-s", "1", "--parent-shutdown-time-s", "2"])
+            .args(["--drain-time-s", &drain.to_string()])
+            .args(["--drain-strategy", "immediate"])
+            .args(["--parent-shutdown-time-s", &(drain + 1).to_string()])
             .env("ENVOY_DYNAMIC_MODULES_SEARCH_PATH", module::directory())
             .envs(self.environment.iter().cloned())
             .current_dir(&self.directory)
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a file"))
             .stderr(log);
+        match &self.restart {
+            None => command
+                .arg("--use-dynamic-base-id")
+                .arg("--base-id-path")
+                .arg(directory.path().join(BASE_ID)),
+            Some((base_id, epoch)) => command
+                .args(["--base-id", base_id])
+                .args(["--restart-epoch", &epoch.to_string()]),
+        };
         command
     }
 }
@@ -192,7 +227,8 @@ pub(crate) struct Refusal {
 pub(crate) struct Envoy {
     version: String,
     admin: u16,
-    _directory: TempDir,
+    epoch: u32,
+    directory: TempDir,
     log: PathBuf,
     child: Option<Child>,
 }
@@ -227,6 +263,13 @@ impl Envoy {
     pub(crate) fn log(&self) -> String {
         let log = fs::read(&self.log).expect("a log");
         String::from_utf8_lossy(&log).into_owned()
+    }
+
+    /// The number by which processes of a hot restart find each other.
+    fn base_id(&self) -> String {
+        let file = self.directory.path().join(BASE_ID);
+        let text = fs::read_to_string(file).expect("the base id of the first process");
+        text.trim().to_owned()
     }
 
     /// The file to which Envoy writes its log.

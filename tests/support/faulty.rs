@@ -177,6 +177,11 @@ impl Server {
         self.asked.lock().expect("no panic in a server").clone()
     }
 
+    /// Forgets what was asked.
+    pub(crate) fn forget(&self) {
+        self.asked.lock().expect("no panic in a server").clear();
+    }
+
     /// How many GETs had `part` in their path so far.
     pub(crate) fn gets(&self, part: &str) -> usize {
         let asked = self.asked();

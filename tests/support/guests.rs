@@ -1,6 +1,7 @@
 //! Tiny guests written here, and the resources that run them.
 
 use std::fs;
+use std::iter;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
@@ -138,6 +139,15 @@ impl Guests {
 /// A `WasmPlugin` in namespace `default` as an item of `plugins`; `spec` is YAML of further fields.
 pub(crate) fn plugin(name: &str, module: &Path, spec: &str) -> String {
     plugin_from(name, &format!("file://{}", module.display()), spec)
+}
+
+/// As [`plugin`], as a document of a file.
+pub(crate) fn document(name: &str, module: &Path, spec: &str) -> String {
+    let item = plugin(name, module, spec);
+    let lines = item.lines().map(|line| line.get(2..).unwrap_or_default());
+    iter::once("---")
+        .chain(lines)
+        .fold(String::new(), |text, line| text + line + "\n")
 }
 
 /// As [`plugin`], with the module at `url`.

@@ -25,6 +25,16 @@ impl Response {
             .map(|(_, value)| value.as_str())
     }
 
+    /// All values of a header, in order.
+    pub(crate) fn joined(&self, name: &str) -> String {
+        let of = self
+            .headers
+            .iter()
+            .filter(|(key, _)| key.eq_ignore_ascii_case(name));
+        let values: Vec<_> = of.map(|(_, value)| value.as_str()).collect();
+        values.join(", ")
+    }
+
     /// The body as text.
     pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
@@ -78,6 +88,18 @@ impl Connection {
         Ok(Self {
             stream: BufReader::new(stream),
         })
+    }
+
+    /// Whether the other side has neither closed it nor said anything since the last answer.
+    pub(crate) fn is_idle(&self) -> bool {
+        let stream = self.stream.get_ref();
+        let look = || {
+            stream.set_nonblocking(true)?;
+            let found = stream.peek(&mut [0]);
+            stream.set_nonblocking(false)?;
+            found
+        };
+        look().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
 
     /// Waits no longer than `limit` for each part of an answer.

@@ -11,10 +11,13 @@ pub(crate) mod images;
 pub(crate) mod install;
 pub(crate) mod load;
 pub(crate) mod module;
+pub(crate) mod mounted;
 pub(crate) mod registry;
 pub(crate) mod upstream;
+pub(crate) mod witness;
 
 use std::net::{Ipv4Addr, TcpListener};
+use std::str::FromStr;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -43,6 +46,12 @@ pub(crate) fn free_port() -> u16 {
         }
     }
     panic!("no free port");
+}
+
+/// The number in the environment variable `name`, which makes a test longer than usual.
+pub(crate) fn asked<T: FromStr>(name: &str, usual: T) -> T {
+    let asked = std::env::var(name).ok();
+    asked.and_then(|text| text.parse().ok()).unwrap_or(usual)
 }
 
 /// Asks `done` until it answers; panics with `what` after `limit`.

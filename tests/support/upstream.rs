@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use super::http::{read_chunks, read_headers, read_line};
 
@@ -26,6 +27,13 @@ impl Seen {
             .find(|(key, _)| key == name)
             .map(|(_, value)| value.as_str())
     }
+
+    /// All values of a header, in order.
+    fn joined(&self, name: &str) -> String {
+        let of = self.headers.iter().filter(|(key, _)| key == name);
+        let values: Vec<_> = of.map(|(_, value)| value.as_str()).collect();
+        values.join(", ")
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -33,6 +41,7 @@ enum Answer {
     Echo,
     Canned(Vec<u8>),
     Marks,
+    MarksSlowly,
 }
 
 /// A server on a thread; a thread more for each connection. Stops when dropped.
@@ -58,6 +67,12 @@ impl Upstream {
     /// it, or with a gRPC message what asks for one; keeps nothing.
     pub(crate) fn marks_with_trailer() -> Self {
         Self::start(Answer::Marks)
+    }
+
+    /// Answers 200 with all marks of the request (header `x-mark`), after as many milliseconds as
+    /// its header `x-wait` says; keeps nothing.
+    pub(crate) fn marks() -> Self {
+        Self::start(Answer::MarksSlowly)
     }
 
     fn start(answer: Answer) -> Self {
@@ -106,6 +121,11 @@ fn serve(stream: TcpStream, seen: &Mutex<Vec<Seen>>, answer: &Answer) -> io::Res
         let request = read_request(&mut stream)?;
         let body = match answer {
             Answer::Canned(body) => body.clone(),
+            Answer::MarksSlowly => {
+                let wait = request.header("x-wait").and_then(|wait| wait.parse().ok());
+                thread::sleep(Duration::from_millis(wait.unwrap_or(0)));
+                request.joined("x-mark").into_bytes()
+            }
             Answer::Marks => {
                 let kind = request.header("content-type").unwrap_or("text/plain");
                 let (body, trailer) = match kind {
