@@ -13,25 +13,30 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The resolution of deadlines. Finer ticks cost wake-ups; the shortest useful call deadline is
-/// some milliseconds, and a guest may run up to one tick past it.
+/// some milliseconds.
 pub const TICK: Duration = Duration::from_millis(5);
+
+/// The most ticks that end at once, where the ticker comes late: on a busy machine it sleeps longer
+/// than it asked for, and deadlines would become as much longer. More at once would end calls early
+/// that have just begun.
+const AT_ONCE: u64 = 2;
 
 /// A deadline in ticks, as wasmtime counts it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deadline(u64);
 
 impl Deadline {
-    /// At least `limit` from the moment a call begins, and less than two ticks more.
+    /// At least `limit` from the moment a call begins, and less than three ticks more.
     pub fn after(limit: Duration) -> Self {
         let ticks = limit.as_nanos().div_ceil(TICK.as_nanos());
-        // The tick in progress may end at once, so it does not count.
+        // What ends at once, just after the beginning, does not count.
         Self(
             u64::try_from(ticks)
                 .unwrap_or(u64::MAX / 2)
-                .saturating_add(1),
+                .saturating_add(AT_ONCE),
         )
     }
 
@@ -130,20 +135,31 @@ impl Ticker {
 impl Shared {
     fn run(&self, engine: &wasmtime::Engine) {
         let mut idle = 0_u64;
+        // When the last tick ended.
+        let mut last = Instant::now();
         while !self.stop.load(Ordering::Acquire) {
-            thread::sleep(TICK);
-            engine.increment_epoch();
-            self.now.fetch_add(1, Ordering::Relaxed);
+            thread::sleep(TICK.saturating_sub(last.elapsed()));
+            let mut ticks = 0;
+            while ticks < AT_ONCE && last.elapsed() >= TICK {
+                last += TICK;
+                ticks += 1;
+                engine.increment_epoch();
+            }
+            if last.elapsed() >= TICK {
+                last = Instant::now();
+            }
+            self.now.fetch_add(ticks, Ordering::Relaxed);
             let is_called = self.called.swap(false, Ordering::AcqRel);
             if is_called || self.starts.load(Ordering::Acquire) > 0 {
                 idle = 0;
                 continue;
             }
-            idle += 1;
+            idle += ticks;
             if idle > self.longest.load(Ordering::Relaxed).saturating_add(1) {
                 while !self.called.load(Ordering::Acquire) && !self.stop.load(Ordering::Acquire) {
                     thread::park();
                 }
+                last = Instant::now();
                 idle = 0;
             }
         }
@@ -163,15 +179,13 @@ impl Drop for Ticker {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
-
     use super::*;
 
     #[test]
-    fn deadlines_round_up_and_skip_the_tick_in_progress() {
-        assert_eq!(Deadline::after(Duration::from_millis(100)).ticks(), 21);
-        assert_eq!(Deadline::after(Duration::from_millis(1)).ticks(), 2);
-        assert_eq!(Deadline::after(Duration::ZERO).ticks(), 1);
+    fn deadlines_round_up_and_skip_the_ticks_that_end_at_once() {
+        assert_eq!(Deadline::after(Duration::from_millis(100)).ticks(), 22);
+        assert_eq!(Deadline::after(Duration::from_millis(1)).ticks(), 3);
+        assert_eq!(Deadline::after(Duration::ZERO).ticks(), 2);
     }
 
     /// Waits until the clock stands still for longer than any tick takes.
