@@ -127,7 +127,8 @@ fn schemas_are_whole() {
             "Settings.json",
             "WasmPlugin.json",
             "TrafficExtension.json",
-            "Route.json"
+            "Route.json",
+            "Cases.json",
         ]
     );
     let schema = |name: &str| -> Value {
