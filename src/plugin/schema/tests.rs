@@ -159,6 +159,12 @@ fn schemas_are_whole() {
     assert_eq!(spec["properties"]["targetRefs"]["maxItems"], 16);
     assert_eq!(spec["allOf"].as_array().unwrap().len(), 3);
     let annotations = &plugin["properties"]["metadata"]["properties"]["annotations"];
-    assert_eq!(annotations["additionalProperties"], false);
+    // Those of others are text; under our prefix, there are ours.
+    assert_eq!(
+        annotations["additionalProperties"],
+        json!({ "type": "string" })
+    );
+    let ours = annotations["propertyNames"]["anyOf"][0]["enum"].as_array();
+    assert!(ours.unwrap().contains(&json!("wasmplugin.io/vm-id")));
     assert!(annotations["properties"]["wasmplugin.io/call-deadline"].is_object());
 }
