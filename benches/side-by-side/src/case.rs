@@ -63,46 +63,36 @@ pub(crate) const ALL: [Case; 6] = [
     },
 ];
 
-/// An Envoy of a side, its connections, and what was measured of it.
+/// An Envoy of a side, and its connections.
 struct Run {
     side: Side,
     envoy: Envoy,
     load: Load,
+}
+
+/// What was measured of a side.
+#[derive(Default)]
+struct Measured {
     cpu: Series,
     rate: Series,
     p50: Series,
     p99: Series,
 }
 
-/// Measures `case` on all sides.
+/// Measures `case` on all sides. Each round has Envoys of its own: where code and data of a process
+/// come to lie makes a difference of a microsecond, for as long as it lives.
 pub(crate) fn measure(options: &Options, case: Case) -> (Case, Value) {
     let service = case.calls.then(|| {
         let setup = setup(Side::None, &Case::new("", "", "nothing"), None);
         Envoy::start(options, &setup)
     });
     let service = service.as_ref().map(|envoy| envoy.port);
-    let mut runs: Vec<_> = Side::ALL
-        .into_iter()
-        .map(|side| {
-            let envoy = Envoy::start(options, &setup(side, &case, service));
-            Run {
-                side,
-                load: Load::new(envoy.port, CONNECTIONS, Request::usual()),
-                envoy,
-                cpu: Series::default(),
-                rate: Series::default(),
-                p50: Series::default(),
-                p99: Series::default(),
-            }
-        })
-        .collect();
-    for run in &mut runs {
-        run.load.run(options.requests);
-        run.envoy.wait_until_idle();
-    }
+    let mut all: [Measured; Side::ALL.len()] = Default::default();
+    let mut rate = f64::INFINITY;
     for round in 0..options.rounds {
+        let mut runs = start(options, &case, service);
         // Nobody is always first.
-        runs.rotate_left(usize::from(round > 0));
+        runs.rotate_left(round % Side::ALL.len());
         let mut sums = [(Duration::ZERO, Duration::ZERO); Side::ALL.len()];
         for _ in 0..SLICES {
             for (run, (spent, took)) in runs.iter_mut().zip(&mut sums) {
@@ -112,26 +102,36 @@ pub(crate) fn measure(options: &Options, case: Case) -> (Case, Value) {
             }
         }
         let requests = number(options.requests / SLICES * SLICES);
-        for (run, (spent, took)) in runs.iter_mut().zip(sums) {
-            run.cpu.extend([micros(spent) / requests]);
-            run.rate.extend([requests / took.as_secs_f64()]);
+        for (run, (spent, took)) in runs.iter().zip(sums) {
+            let measured = &mut all[run.side as usize];
+            measured.cpu.extend([micros(spent) / requests]);
+            measured.rate.extend([requests / took.as_secs_f64()]);
+        }
+        // The same for all: what half loads the slowest.
+        let peaks = all.iter().map(|measured| measured.rate.median());
+        rate = peaks.fold(f64::INFINITY, f64::min) / 2.0;
+        let length = options.pick(Duration::from_millis(500), Duration::from_secs(1));
+        for run in &mut runs {
+            let latencies = run.load.run_at(rate, length);
+            let measured = &mut all[run.side as usize];
+            measured.p50.extend([latencies.quantile(0.5)]);
+            measured.p99.extend([latencies.quantile(0.99)]);
         }
         eprintln!("{}: round {} of {}", case.name, round + 1, options.rounds);
     }
-    // The same for all: what half loads the slowest.
-    let peaks = runs.iter().map(|run| run.rate.median());
-    let rate = peaks.fold(f64::INFINITY, f64::min) / 2.0;
-    let length = options.pick(Duration::from_millis(500), Duration::from_secs(2));
-    for _ in 0..options.rounds.div_ceil(2) {
-        runs.rotate_left(1);
-        for run in &mut runs {
-            let latencies = run.load.run_at(rate, length);
-            run.p50.extend([latencies.quantile(0.5)]);
-            run.p99.extend([latencies.quantile(0.99)]);
-        }
-    }
-    runs.sort_by_key(|run| Side::ALL.iter().position(|side| *side == run.side));
-    (case, result(&runs, rate))
+    (case, result(&all, rate))
+}
+
+/// Starts an Envoy for each side, and has it serve until its compilers are done.
+fn start(options: &Options, case: &Case, service: Option<u16>) -> Vec<Run> {
+    let runs = Side::ALL.into_iter().map(|side| {
+        let envoy = Envoy::start(options, &setup(side, case, service));
+        let mut load = Load::new(envoy.port, CONNECTIONS, Request::usual());
+        load.run(options.requests / 4);
+        envoy.wait_until_idle();
+        Run { side, envoy, load }
+    });
+    runs.collect()
 }
 
 fn setup(side: Side, case: &Case, service: Option<u16>) -> Setup {
@@ -146,19 +146,20 @@ fn setup(side: Side, case: &Case, service: Option<u16>) -> Setup {
     }
 }
 
-fn result(runs: &[Run], rate: f64) -> Value {
-    let base = &runs[0];
-    let sides = runs.iter().map(|run| {
+fn result(all: &[Measured; Side::ALL.len()], rate: f64) -> Value {
+    let base = &all[Side::None as usize];
+    let sides = Side::ALL.into_iter().map(|side| {
+        let measured = &all[side as usize];
         let mut of = json!({
-            "cpu_us": run.cpu.json(),
-            "peak_per_second": run.rate.json(),
-            "p50_us": run.p50.json(),
-            "p99_us": run.p99.json(),
+            "cpu_us": measured.cpu.json(),
+            "peak_per_second": measured.rate.json(),
+            "p50_us": measured.p50.json(),
+            "p99_us": measured.p99.json(),
         });
-        if run.side != Side::None {
-            of["added_cpu_us"] = run.cpu.less(&base.cpu).json();
+        if side != Side::None {
+            of["added_cpu_us"] = measured.cpu.less(&base.cpu).json();
         }
-        (run.side.name().to_owned(), of)
+        (side.name().to_owned(), of)
     });
     json!({ "sides": sides.collect::<Map<_, _>>(), "rate_of_latencies": rate.round() })
 }
