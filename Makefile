@@ -29,7 +29,7 @@ DOC_FLAGS := -D warnings -A rustdoc::private_intra_doc_links
 .PHONY: help build dev demo run test-build test test-guests check e2e lint doc fuzz bench bench-keep plugins envoy image ci clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## Release build: target/release/libwasmplugin.so and target/release/wasmplugin
 	$(CARGO) build --workspace --release $(LOCKED)

@@ -213,8 +213,8 @@ impl Deployment {
         self.publish();
     }
 
-    /// The lineup of the route that `key`, not an empty one, names, for a stream of `generation`. What the route names
-    /// first is loaded in the background.
+    /// The lineup of the route that `key`, not an empty one, names, for a stream of `generation`.
+    /// What the route names first is loaded in the background.
     pub fn lineup(&self, generation: &Arc<Generation>, key: &[u8]) -> Arc<Lineup> {
         match generation.routes().get(key) {
             Some(lineup) => {

@@ -39,7 +39,7 @@ impl Inputs {
         let mut inputs = Self {
             settings: settings.to_vec(),
             config_file,
-            ..Self::of(plan)
+            ..Self::unread(plan)
         };
         inputs.problems = inputs.read_files();
         inputs.plugins = inputs.apply();
@@ -48,7 +48,14 @@ impl Inputs {
 
     /// A plan that somebody has made, and no file besides.
     pub(super) fn of(plan: Plan) -> Self {
-        let mut inputs = Self {
+        let mut inputs = Self::unread(plan);
+        inputs.plugins = inputs.apply();
+        inputs
+    }
+
+    /// No file has been read, and nothing worked out.
+    fn unread(plan: Plan) -> Self {
+        Self {
             settings: Vec::new(),
             config_file: None,
             plan,
@@ -56,9 +63,7 @@ impl Inputs {
             labels: BTreeMap::new(),
             plugins: Vec::new(),
             problems: Vec::new(),
-        };
-        inputs.plugins = inputs.apply();
-        inputs
+        }
     }
 
     /// Reads everything again. Whether anything is different now; the problems are those that are

@@ -110,9 +110,7 @@ impl Wanted {
             revision,
         }
     }
-}
 
-impl Wanted {
     /// Whether a plugin that is this is what `wanted` asks for. Where and on which streams a plugin
     /// stands is not a part of it; and a file that is gone is no better one.
     fn serves(&self, wanted: &Self) -> bool {
