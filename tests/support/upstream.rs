@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use socket2::SockRef;
+
 use super::http::{read_chunks, read_headers, read_line};
 
 /// A request as it arrived.
@@ -77,6 +79,11 @@ impl Upstream {
 
     fn start(answer: Answer) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+        // A storm of callouts fills the 128 places that there are by default, and then everybody
+        // waits seconds until their client connects again.
+        SockRef::from(&listener)
+            .listen(4096)
+            .expect("a longer queue");
         let port = listener.local_addr().expect("an address").port();
         let seen = Arc::new(Mutex::new(Vec::new()));
         let stop = Arc::new(AtomicBool::new(false));
