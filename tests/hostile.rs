@@ -12,7 +12,7 @@
 
 #[path = "hostile/assembler.rs"]
 mod assembler;
-#[path = "hostile/corpus.rs"]
+#[path = "hostile/corpus/mod.rs"]
 mod corpus;
 mod support;
 

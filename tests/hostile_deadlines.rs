@@ -12,7 +12,7 @@
 
 #[path = "hostile/assembler.rs"]
 mod assembler;
-#[path = "hostile/corpus.rs"]
+#[path = "hostile/corpus/mod.rs"]
 #[allow(dead_code, reason = "a part of the guests is of use here")]
 mod corpus;
 #[path = "sequences/mod.rs"]

@@ -16,7 +16,7 @@
 
 #[path = "hostile/assembler.rs"]
 mod assembler;
-#[path = "hostile/corpus.rs"]
+#[path = "hostile/corpus/mod.rs"]
 #[allow(dead_code, reason = "what becomes of streams is of no interest here")]
 mod corpus;
 mod support;
