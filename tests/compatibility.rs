@@ -13,6 +13,7 @@ use std::path::PathBuf;
 
 use wasmplugin_host::proxy_wasm::property::missing::{MISSING, Missing, State};
 use wasmplugin_host::proxy_wasm::property::served::ATTRIBUTES;
+use wasmplugin_host::proxy_wasm::specification::{self, Specified};
 use wasmplugin_host::proxy_wasm::surface::{HostFunction, foreign_functions, host_functions};
 use wasmplugin_host::proxy_wasm::{AbiVersion, CALLBACKS, Called, Versions};
 use wasmplugin_host::vm::Engine;
@@ -21,8 +22,9 @@ const HEAD: &str = "\
 # Compatibility
 
 What plugins can export, call and read: here, in the Wasm filter of Envoy 1.40 (with V8), and in the
-specification of the ABI, version 0.2.1. This page is made of the tables in the code
-(`tests/compatibility.rs`); a test fails where it is out of date.
+specification of the ABI. The column `spec` has the versions of it that name something; 0.1.0, 0.2.0
+and 0.2.1 differ. This page is made of the tables in the code (`tests/compatibility.rs`); a test fails
+where it is out of date.
 
 That both filters do the same is tested by running both in one Envoy, with the same plugins,
 requests and upstreams: `tests/conformance/cases`, some seven hundred cases, and programs made at random.
@@ -30,54 +32,6 @@ What differs is listed [at the end](#deliberate-differences), each with the test
 ";
 
 const IN_ENVOY_ONLY: &str = "not";
-
-/// Exports that the specification has.
-const SPECIFIED_EXPORTS: [&str; 32] = [
-    "_initialize",
-    "main",
-    "_start",
-    "malloc",
-    "proxy_on_memory_allocate",
-    "proxy_on_context_create",
-    "proxy_on_vm_start",
-    "proxy_on_configure",
-    "proxy_on_tick",
-    "proxy_on_queue_ready",
-    "proxy_on_request_headers",
-    "proxy_on_request_body",
-    "proxy_on_request_trailers",
-    "proxy_on_response_headers",
-    "proxy_on_response_body",
-    "proxy_on_response_trailers",
-    "proxy_on_http_call_response",
-    "proxy_on_grpc_receive_initial_metadata",
-    "proxy_on_grpc_receive",
-    "proxy_on_grpc_receive_trailing_metadata",
-    "proxy_on_grpc_close",
-    "proxy_on_foreign_function",
-    "proxy_on_new_connection",
-    "proxy_on_downstream_data",
-    "proxy_on_downstream_connection_close",
-    "proxy_on_upstream_data",
-    "proxy_on_upstream_connection_close",
-    "proxy_on_log",
-    "proxy_on_done",
-    "proxy_on_delete",
-    "proxy_abi_version_0_2_0",
-    "proxy_abi_version_0_2_1",
-];
-
-/// Functions of WASI that the specification has; toolchains import more.
-const SPECIFIED_WASI: [&str; 8] = [
-    "args_get",
-    "args_sizes_get",
-    "clock_time_get",
-    "environ_get",
-    "environ_sizes_get",
-    "fd_write",
-    "proc_exit",
-    "random_get",
-];
 
 /// Host functions that Envoy does not have with this type, and why we do.
 const WIDER: [(&str, &str); 2] = [
@@ -118,6 +72,42 @@ fn the_page_is_current() {
     );
 }
 
+/// What the specification names, plugins of that version find here.
+#[test]
+fn everything_specified_is_here() {
+    let engine = Engine::new().expect("an engine");
+    for abi in AbiVersion::ALL {
+        let functions = host_functions(&engine, abi).expect("functions that link");
+        let has = |module: &str, name: &str| {
+            let mut all = functions.iter();
+            all.any(|function| function.module == module && function.name == name)
+        };
+        for known in specification::FUNCTIONS {
+            let is = known.versions.contain(abi);
+            assert_eq!(has("env", known.name), is, "{} of {abi:?}", known.name);
+        }
+        for known in specification::WASI {
+            assert!(has("wasi_snapshot_preview1", known.name), "{}", known.name);
+        }
+        for known in specification::EXPORTS {
+            let is_marker = known.name.starts_with("proxy_abi_version_");
+            let is_known = CALLBACKS
+                .iter()
+                .any(|callback| callback.name == known.name && callback.versions.contain(abi));
+            assert!(
+                is_marker || !known.versions.contain(abi) || is_known,
+                "{} of {abi:?}",
+                known.name
+            );
+        }
+    }
+    let unserved: Vec<_> = specification::PROPERTIES
+        .iter()
+        .filter(|path| ATTRIBUTES.iter().all(|attribute| attribute.path != **path))
+        .collect();
+    assert_eq!(unserved, [&"upstream.local_port"]);
+}
+
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
@@ -139,7 +129,7 @@ fn callbacks(page: &mut String) {
         All parameters\nand results are `i32`.\n\n\
         | export | parameters | result | ABI | spec | Envoy | here |\n|---|---|---|---|---|---|---|\n";
     for callback in CALLBACKS {
-        let spec = SPECIFIED_EXPORTS.contains(&callback.name) && callback.versions != Versions::Old;
+        let spec = specified(specification::EXPORTS, callback.name, callback.versions);
         let (envoy, here) = match callback.called {
             Called::AsInEnvoy => ("called".to_owned(), "called".to_owned()),
             Called::If(condition) => (format!("if {condition}"), format!("if {condition}")),
@@ -148,12 +138,11 @@ fn callbacks(page: &mut String) {
         };
         let _ = writeln!(
             page,
-            "| `{}` | {} | {} | {} | {} | {envoy} | {here} |",
+            "| `{}` | {} | {} | {} | {spec} | {envoy} | {here} |",
             callback.name,
             callback.parameters,
             if callback.result { "yes" } else { "" },
             versions(callback.versions),
-            yes(spec),
         );
     }
 }
@@ -162,13 +151,27 @@ const fn versions(versions: Versions) -> &'static str {
     match versions {
         Versions::All => "all",
         Versions::Old => "0.1.0",
+        Versions::Middle => "0.2.0",
         Versions::New => "0.2.0, 0.2.1",
         Versions::Newest => "0.2.1",
     }
 }
 
-const fn yes(is: bool) -> &'static str {
-    if is { "yes" } else { "" }
+/// The versions of the specification that name `name`, as a table has it. Where a name is there with
+/// another type by version, `own` says which versions have this one.
+fn specified(table: &[Specified], name: &str, own: Versions) -> String {
+    let Some(found) = specification::find(table, name) else {
+        return String::new();
+    };
+    let text = versions(if found.versions == Versions::All {
+        own
+    } else {
+        found.versions
+    });
+    match found.differs {
+        Some(how) => format!("{text}, {how}"),
+        None => text.to_owned(),
+    }
 }
 
 fn functions(page: &mut String) {
@@ -190,8 +193,7 @@ fn functions(page: &mut String) {
         type, is refused. Memories and\ntables that a module imports are made for it.\n\n\
         | function | type | ABI | spec | Envoy | here |\n|---|---|---|---|---|---|\n";
     for function in all.iter().filter(|function| function.module == "env") {
-        let spec = function.name.starts_with("proxy_") && in_which(function) != "0.1.0";
-        row(page, function, in_which(function), spec);
+        row(page, function, in_which(function));
     }
     *page += "\n### WASI\n\nFrom the modules `wasi_snapshot_preview1` and `wasi_unstable`, in all \
         versions of the ABI. There are\nno files, no sockets and no arguments; standard output is the \
@@ -202,12 +204,12 @@ fn functions(page: &mut String) {
     {
         let wider = WIDER.iter().find(|(name, _)| *name == function.name);
         let here = wider.map_or("as in Envoy".to_owned(), |(_, why)| format!("yes, {why}"));
+        let spec = specified(specification::WASI, &function.name, Versions::All);
         let _ = writeln!(
             page,
-            "| `{}` | `{}` | {} | {} | {here} |",
+            "| `{}` | `{}` | {spec} | {} | {here} |",
             function.name,
             ty(function),
-            yes(SPECIFIED_WASI.contains(&function.name.as_str())),
             if wider.is_some() {
                 IN_ENVOY_ONLY
             } else {
@@ -217,13 +219,13 @@ fn functions(page: &mut String) {
     }
 }
 
-fn row(page: &mut String, function: &HostFunction, versions: &str, spec: bool) {
+fn row(page: &mut String, function: &HostFunction, versions: &str) {
+    let spec = specified(specification::FUNCTIONS, &function.name, Versions::All);
     let _ = writeln!(
         page,
-        "| `{}` | `{}` | {versions} | {} | yes | as in Envoy |",
+        "| `{}` | `{}` | {versions} | {spec} | yes | as in Envoy |",
         function.name,
         ty(function),
-        yes(spec),
     );
 }
 
@@ -253,10 +255,11 @@ fn properties(page: &mut String) {
     let _ = write!(
         page,
         "\n## Properties\n\nPaths of `proxy_get_property`, with dots for NULs; capitals stand for any \
-        name. The specification\nlists some of them. What Envoy derives from a header map is there \
-        as long as the map. Names at the\ntop that older Envoys had (`node`, `cluster_name`, …) are \
-        under `xds.`, as in Envoy 1.40.\n\n{FORMS}\n\
-        | path | form | Envoy | here |\n|---|---|---|---|\n"
+        name. The specification\nlists some in versions 0.1.0 and 0.2.0, and none in 0.2.1; \
+        `upstream.local_port`, which it lists, is\nin no Envoy. What Envoy derives from a header map \
+        is there as long as the map. Names at the\ntop that older Envoys had (`node`, \
+        `cluster_name`, …) are under `xds.`, as in Envoy 1.40.\n\n{FORMS}\n\
+        | path | form | spec | Envoy | here |\n|---|---|---|---|---|\n"
     );
     let missing: BTreeMap<&str, &Missing> = MISSING
         .iter()
@@ -270,9 +273,14 @@ fn properties(page: &mut String) {
                 State::Partly => format!("partly: {}", missing.reason),
             },
         };
+        let spec = if specification::PROPERTIES.contains(&attribute.path) {
+            "0.1.0, 0.2.0"
+        } else {
+            ""
+        };
         let _ = writeln!(
             page,
-            "| `{}` | {} | yes | {here} |",
+            "| `{}` | {} | {spec} | yes | {here} |",
             attribute.path, attribute.form
         );
     }

@@ -30,6 +30,8 @@ pub enum Versions {
     All,
     /// 0.1.0.
     Old,
+    /// 0.2.0.
+    Middle,
     /// 0.2.0 and 0.2.1.
     New,
     /// 0.2.1.
@@ -43,6 +45,7 @@ impl Versions {
             (self, version),
             (Self::All, _)
                 | (Self::Old, AbiVersion::V0_1_0)
+                | (Self::Middle, AbiVersion::V0_2_0)
                 | (Self::New, AbiVersion::V0_2_0 | AbiVersion::V0_2_1)
                 | (Self::Newest, AbiVersion::V0_2_1)
         )

@@ -33,6 +33,7 @@ pub mod peers;
 pub mod property;
 mod queue;
 mod shared_data;
+pub mod specification;
 mod state;
 mod status;
 pub mod surface;
