@@ -4,37 +4,24 @@
 //! One input says everything: what the guests do, and what happens to the streams. The fuzzer's
 //! target and the tests run the same.
 
+mod coverage;
 mod envoy;
+mod functions;
 mod guest;
 mod host;
 mod plugin;
 mod program;
 mod text;
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use envoy::Envoy;
 use plugin::Plugins;
 use program::{Event, Input};
 
-pub(crate) use program::FUNCTIONS;
-
-/// How often each of [`FUNCTIONS`] was called.
-pub(crate) fn calls() -> &'static [AtomicU64] {
-    static CALLS: OnceLock<Vec<AtomicU64>> = OnceLock::new();
-    CALLS.get_or_init(|| FUNCTIONS.iter().map(|_| AtomicU64::new(0)).collect())
-}
-
-/// Functions that were never called.
-#[allow(dead_code, reason = "the tests ask, the fuzzer shows counts")]
-pub(crate) fn uncalled() -> Vec<&'static str> {
-    let calls = calls().iter().map(|count| count.load(Ordering::Relaxed));
-    let functions = FUNCTIONS.iter().zip(calls);
-    let uncalled = functions.filter(|(_, count)| *count == 0);
-    uncalled.map(|((name, _), _)| *name).collect()
-}
+#[allow(unused_imports, reason = "the tests ask, the fuzzer shows counts")]
+pub(crate) use coverage::{Coverage, coverage};
 
 /// Runs an input. Panics where a rule is broken.
 pub(crate) fn run(bytes: &[u8]) {

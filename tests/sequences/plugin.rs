@@ -1,20 +1,20 @@
 //! Plugins as the chain drives them: instances, and what they leave to be done elsewhere.
 
 use std::collections::VecDeque;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
 use wasmplugin_host::chain::{Context, Filter, Lent, Outage};
 use wasmplugin_host::proxy_wasm::{
-    Actions, Address, Call, CallError, CallEvent, CallRef, Callouts, Capabilities, Caps, Event,
-    Failure, Guest, Instance, Limits, Metrics, Notice, Plugin, Runtime, SharedData, SharedQueues,
+    AbiVersion, Actions, Address, Call, CallError, CallEvent, CallRef, Callouts, Capabilities,
+    Caps, Event, Failure, Guest, Instance, Limits, Metrics, Notice, Plugin, Runtime, SharedData,
+    SharedQueues,
 };
 use wasmplugin_host::telemetry::{Level, Log};
 use wasmplugin_host::vm::{Engine, InstanceLimits};
 
 use super::program::Input;
-use super::{calls, guest};
+use super::{coverage, guest};
 
 /// The engine and its host functions, once a process.
 fn runtime() -> &'static (Arc<Engine>, Runtime) {
@@ -26,6 +26,10 @@ fn runtime() -> &'static (Arc<Engine>, Runtime) {
     })
 }
 
+pub(super) fn engine() -> &'static Engine {
+    &runtime().0
+}
+
 /// A module, ready to run.
 pub(super) fn load(wasm: &[u8]) -> Guest {
     let (engine, runtime) = runtime();
@@ -34,13 +38,16 @@ pub(super) fn load(wasm: &[u8]) -> Guest {
     guest.expect("a plugin")
 }
 
-/// The interpreter.
-fn interpreter() -> &'static Guest {
-    static GUEST: OnceLock<Guest> = OnceLock::new();
-    GUEST.get_or_init(|| load(&guest::assemble()))
+/// The interpreter of a version of the ABI.
+fn interpreter(version: AbiVersion) -> &'static Guest {
+    static GUESTS: [OnceLock<Guest>; AbiVersion::ALL.len()] =
+        [const { OnceLock::new() }; AbiVersion::ALL.len()];
+    let place = AbiVersion::ALL.iter().position(|known| *known == version);
+    let guest = &GUESTS[place.expect("a known version")];
+    guest.get_or_init(|| load(&guest::assemble(version)))
 }
 
-/// Counts calls of host functions; lines are of no interest.
+/// Counts what becomes of calls of host functions; other lines are of no interest.
 struct Count;
 
 impl Log for Count {
@@ -53,11 +60,8 @@ impl Log for Count {
     }
 
     fn write(&self, level: Level, line: &[u8]) {
-        let number = line.last().copied().map_or(usize::MAX, usize::from);
-        if level == Level::Trace
-            && let Some(count) = calls().get(number)
-        {
-            count.fetch_add(1, Ordering::Relaxed);
+        if level == Level::Trace {
+            coverage::told(line);
         }
     }
 }
@@ -98,7 +102,8 @@ impl Plugins {
             fails_open: input.fails_open,
             holds_headers_only: input.holds_headers_only,
         };
-        let guests = input.images.iter().map(|image| (interpreter(), &image[..]));
+        let interpreter = interpreter(input.abi);
+        let guests = input.images.iter().map(|image| (interpreter, &image[..]));
         Self::of(guests, settings)
     }
 

@@ -1,10 +1,10 @@
 //! What an input says: the guests' instructions, and what happens to their streams.
 
-use super::guest::{DATA, IMAGE};
-use crate::assembler::{CALLBACKS, IMPORTS, types};
+use wasmplugin_host::proxy_wasm::AbiVersion;
 
-/// The functions that instructions call, by number.
-pub(crate) const FUNCTIONS: &[(&str, &str)] = IMPORTS;
+use super::functions::functions;
+use super::guest::{DATA, IMAGE};
+use crate::assembler::{CALLBACKS, types};
 
 /// Numbers of instructions that are no function.
 pub(super) const RETURN: u8 = 255;
@@ -50,6 +50,8 @@ pub(super) const TEXT: &[&[u8]] = &[
 
 /// All of it.
 pub(crate) struct Input {
+    /// The version of the ABI that the guests follow.
+    pub(super) abi: AbiVersion,
     /// Images of the guests' memory, in the order of the chain.
     pub(super) images: Vec<Vec<u8>>,
     /// Whether streams go on without a plugin that fails.
@@ -125,6 +127,11 @@ impl Input {
         let events = events(&mut source);
         let images = (0..guests).map(|_| image(&mut source)).collect();
         Self {
+            abi: match settings >> 3 & 3 {
+                1 => AbiVersion::V0_1_0,
+                2 => AbiVersion::V0_2_0,
+                _ => AbiVersion::V0_2_1,
+            },
             images,
             fails_open: settings & 2 != 0,
             holds_headers_only: settings & 4 != 0,
@@ -189,9 +196,9 @@ fn instruction(source: &mut Source<'_>, image: &mut Vec<u8>, end_of_text: usize,
     let callback = source.byte() % u8::try_from(CALLBACKS.len()).unwrap_or(1);
     let function = source.byte();
     let mut instruction = vec![callback, function, 0, 0];
-    let found = FUNCTIONS.get(usize::from(function));
+    let found = functions().get(usize::from(function));
     let shape = match found {
-        Some((_, shape)) => *shape,
+        Some(function) => &function.shape,
         None if function >= GROW => "n",
         None => return,
     };

@@ -1,8 +1,11 @@
 //! The input that has one guest hand the same text to every function that reads some: paths, pairs,
 //! expressions, messages, names.
 
+use wasmplugin_host::proxy_wasm::AbiVersion;
+
+use super::functions::functions;
 use super::guest::{DATA, IMAGE};
-use super::program::{Event, FUNCTIONS, INSTRUCTION, Input, TEXT};
+use super::program::{Event, INSTRUCTION, Input, TEXT};
 use crate::assembler::CALLBACKS;
 
 /// An argument of a call.
@@ -85,7 +88,7 @@ pub(super) fn input(text: &[u8]) -> Input {
         for (name, arguments) in CALLS {
             let mut instruction = vec![
                 number(CALLBACKS.iter().map(|(name, ..)| *name), callback),
-                number(FUNCTIONS.iter().map(|(name, _)| *name), name),
+                number(functions().iter().map(|f| &*f.name), name),
                 0,
                 0,
             ];
@@ -117,6 +120,7 @@ pub(super) fn input(text: &[u8]) -> Input {
         end: true,
     };
     Input {
+        abi: AbiVersion::V0_2_1,
         images: vec![image],
         fails_open: false,
         holds_headers_only: false,
