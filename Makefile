@@ -81,7 +81,7 @@ doc: ## API documentation; warnings are errors
 bench: ## The performance report: side by side with Envoy's own Wasm filter, then each layer (QUICK=1)
 	$(CARGO) build --workspace --release $(LOCKED)
 	$(CARGO) test --test allocations $(LOCKED)
-	envoy=$$(envoy/fetch.sh $(ENVOY_VERSION)) && \
+	ulimit -n $$(ulimit -Hn) && envoy=$$(envoy/fetch.sh $(ENVOY_VERSION)) && \
 	    $(TARGET)/release/side-by-side --envoy "$$envoy" --modules $(TARGET)/release \
 	    --out $(TARGET)/bench $(if $(QUICK),--quick)
 	$(CARGO) bench --bench host $(LOCKED) -- $(if $(QUICK),--quick)

@@ -11,17 +11,22 @@
 
 mod support;
 
+use std::cell::Cell;
 use std::fs;
 use std::hint::black_box;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use support::guests::{self, CALLS, FAMILIES};
 use support::{
-    Passing, bench_settings, filters, loaded, module, plan, process, stream, stream_with_body,
+    Passing, Routes, bench_settings, filters, loaded, module, plan, process, stream,
+    stream_with_body,
 };
 use wasmplugin_host::chain::Filter;
-use wasmplugin_host::control::{self, Filters};
+use wasmplugin_host::control::{self, Deployment, Filters};
+use wasmplugin_host::plugin::PhaseSet;
 use wasmplugin_host::proxy_wasm::AbiVersion;
 
 fn resources(c: &mut Criterion) {
@@ -66,6 +71,72 @@ fn loading(c: &mut Criterion) {
         let _kept = loaded(&process, &settings);
         b.iter(|| loaded(&process, &settings));
     });
+    group.finish();
+}
+
+/// The plugins of the next stream, as the Envoy binding asks for them.
+fn next_stream(deployment: &Arc<Deployment>) -> Filters {
+    let generation = control::open(deployment, 1);
+    control::opened();
+    generation.base().filters(PhaseSet::ALL)
+}
+
+/// What an update costs: those who make it, the first stream that meets it, and the others.
+fn swap(c: &mut Criterion) {
+    let process = process();
+    let mut group = c.benchmark_group("swap");
+    for count in [1, 50] {
+        let deployment = loaded(&process, &bench_settings(count, "nothing"));
+        let routes = Routes::new(&process, &deployment);
+        // A lineup more, and a pointer swapped.
+        group.bench_function(format!("a route comes, {count} plugins"), |b| {
+            let last = Cell::new(None);
+            b.iter_batched(
+                || {
+                    last.take()
+                        .into_iter()
+                        .for_each(|route| routes.remove(route))
+                },
+                |()| last.set(Some(routes.add())),
+                BatchSize::PerIteration,
+            );
+            last.take()
+                .into_iter()
+                .for_each(|route| routes.remove(route));
+        });
+        // A generation made anew, by a job's thread.
+        group.bench_function(
+            format!("a generation of {count} plugins is published"),
+            |b| {
+                b.iter_batched(
+                    || routes.add(),
+                    |route| routes.remove(route),
+                    BatchSize::PerIteration,
+                );
+            },
+        );
+        group.bench_function(format!("its first stream, {count} plugins"), |b| {
+            b.iter_batched(
+                || routes.remove(routes.add()),
+                |()| next_stream(&deployment),
+                BatchSize::PerIteration,
+            );
+        });
+        group.bench_function(format!("its further streams, {count} plugins"), |b| {
+            b.iter(|| next_stream(&deployment));
+        });
+        let is_over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    routes.remove(routes.add());
+                }
+            });
+            let name = format!("streams while generations change, {count} plugins");
+            group.bench_function(name, |b| b.iter(|| next_stream(&deployment)));
+            is_over.store(true, Ordering::Relaxed);
+        });
+    }
     group.finish();
 }
 
@@ -130,5 +201,5 @@ fn hostcalls(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, resources, loading, chain, streams, hostcalls);
+criterion_group!(benches, resources, loading, swap, chain, streams, hostcalls);
 criterion_main!(benches);

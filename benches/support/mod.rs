@@ -10,10 +10,12 @@ use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use wasmplugin_host::chain::{Context, Filter, Lent, Outage, Stream};
 use wasmplugin_host::control::{Deployment, Filters, Letter, Process, Task, Threads};
+use wasmplugin_host::plugin::route::Changes;
 use wasmplugin_host::plugin::{self, PhaseSet, Plan};
 use wasmplugin_host::proxy_wasm::{
     Attributes, Bodies, Callouts, Direction, Event, Exchange, FilterState, Headers, Map, Metadata,
@@ -225,6 +227,34 @@ pub(crate) fn loaded(process: &Arc<Process>, settings: &str) -> Arc<Deployment> 
     let is_loaded = deployment.wait(Duration::from_secs(300));
     assert!(is_loaded, "the guests load");
     deployment
+}
+
+/// Routes with a say of their own, which change what a deployment runs.
+pub(crate) struct Routes<'a> {
+    process: &'a Arc<Process>,
+    deployment: &'a Deployment,
+}
+
+impl<'a> Routes<'a> {
+    pub(crate) const fn new(process: &'a Arc<Process>, deployment: &'a Deployment) -> Self {
+        Self {
+            process,
+            deployment,
+        }
+    }
+
+    pub(crate) fn add(&self) -> u64 {
+        self.process.add_route(Changes::default())
+    }
+
+    /// Until the generation is another one.
+    pub(crate) fn remove(&self, route: u64) {
+        let before = self.deployment.current().number();
+        self.process.remove_route(route);
+        while self.deployment.current().number() == before {
+            thread::yield_now();
+        }
+    }
 }
 
 /// The filters of a deployment, in order.

@@ -93,7 +93,13 @@ fn streams(options: &Options) -> Value {
     let open = open_files();
     let points = xs
         .into_iter()
-        .filter(|x| x * 2 + 200 < open)
+        .filter(|x| {
+            let fits = x + SPARE_FILES < open;
+            if !fits {
+                eprintln!("growth: no {x} streams at once, only {open} files may be open");
+            }
+            fits
+        })
         .map(|x| Point {
             connections: x,
             ..Point::new(x, options.requests.max(x * 2))
@@ -101,7 +107,10 @@ fn streams(options: &Options) -> Value {
     curve(options, "streams at once", points)
 }
 
-/// Files that this process and its children may open.
+/// Files that a process has open beside its connections, and more.
+const SPARE_FILES: usize = 500;
+
+/// Files that this process and its children may open, each.
 fn open_files() -> usize {
     let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
     let line = limits
@@ -152,28 +161,36 @@ fn added(options: &Options, directory: &Path, point: &Point) -> Value {
                 cache: None,
             };
             let envoy = Envoy::start(options, &setup);
-            let request = Request::with_headers(point.headers);
-            let mut load = Load::new(envoy.port, point.connections, request);
-            load.run(point.requests);
+            connect(&envoy, point).run(point.requests);
             envoy.wait_until_idle();
-            (envoy, load, Series::default())
+            (envoy, Series::default())
         })
         .collect();
     for _ in 0..options.pick(3, 9) {
-        for (envoy, load, cpu) in &mut runs {
+        for (envoy, cpu) in &mut runs {
+            let mut load = connect(envoy, point);
             let before = envoy.cpu();
             load.run(point.requests);
             let spent = envoy.cpu() - before;
             cpu.extend([micros(spent) / number(point.requests)]);
         }
     }
-    let [none, v8, ours] = [0, 1, 2].map(|run: usize| &runs[run].2);
+    let [none, v8, ours] = [0, 1, 2].map(|run: usize| &runs[run].1);
     json!({
         "x": point.x,
         "none_total": none.json(),
         "v8": v8.less(none).json(),
         "ours": ours.less(none).json(),
     })
+}
+
+/// Connections to one Envoy, each of which was used. Those of one side at a time, since all together
+/// may be more than a process may open.
+fn connect(envoy: &Envoy, point: &Point) -> Load {
+    let request = Request::with_headers(point.headers);
+    let mut load = Load::new(envoy.port, point.connections, request);
+    load.run(point.connections);
+    load
 }
 
 /// Seconds to the first answer against the guest's size.

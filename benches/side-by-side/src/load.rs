@@ -51,7 +51,8 @@ impl Client {
         stream.set_read_timeout(limit).ok()?;
         Some(Self {
             stream,
-            buffer: vec![0; 64 << 10],
+            // Grows with the answers: there may be ten thousand of these.
+            buffer: vec![0; 4 << 10],
             filled: 0,
         })
     }
