@@ -272,8 +272,14 @@ impl Stream {
         }
         let status = guard(name, None, || {
             self.begin();
-            let status = event(&mut *self.machine.try_borrow_mut().ok()?);
-            self.go_on();
+            let (status, is_quiet) = {
+                let machine = &mut *self.machine.try_borrow_mut().ok()?;
+                (event(machine), machine.is_quiet())
+            };
+            // As for most events nothing came of it.
+            if !is_quiet || self.mailbox.borrow().is_some() {
+                self.go_on();
+            }
             peers::settle();
             Some(status)
         });

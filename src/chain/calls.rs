@@ -115,6 +115,11 @@ impl Stream {
                 })
     }
 
+    /// Whether the last event left nothing to be done: no effect, and no plugin that has paused.
+    pub fn is_quiet(&self) -> bool {
+        self.effects.is_empty() && !self.is_paused()
+    }
+
     /// Sets the exchange up for a call into plugin `index`.
     pub(super) fn prepare(&mut self, index: usize, view: View, carrier: Carrier) {
         show(&mut self.exchange, view);

@@ -76,6 +76,12 @@ impl Lane {
         matches!(self.headers, Headers::Held(_)) || self.body != Body::Flowing || self.trailers_held
     }
 
+    /// Whether the plugin sees nothing of the message between its events.
+    pub(super) fn shows_nothing(&self) -> bool {
+        let is_holding = matches!(self.headers, Headers::Held(_)) || self.body == Body::Buffering;
+        !is_holding && !self.shows_headers && !self.trailers_held
+    }
+
     /// Whether the peer should be made to wait instead of failing the stream.
     pub(super) fn is_watermarked(&self) -> bool {
         self.headers == Headers::Held(Hold::AllWatermarked) || self.body == Body::Watermarked

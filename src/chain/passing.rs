@@ -243,9 +243,13 @@ impl Stream {
 
     /// What an event of `direction` comes to: whether Envoy goes on.
     pub(super) fn settle(&mut self, direction: Direction) -> bool {
-        self.run_resumes(Some(direction));
-        if self.send_waiting() {
+        // Mostly no plugin asked for anything.
+        let is_asked = self.exchange.as_ref().is_none_or(|e| e.is_asked());
+        if is_asked || !self.resumes.is_empty() {
             self.run_resumes(Some(direction));
+            if self.send_waiting() {
+                self.run_resumes(Some(direction));
+            }
         }
         let through = self.is_through(direction);
         let flow = self.flow_mut(direction);

@@ -304,15 +304,12 @@ impl Stream {
             return true;
         };
         let opened = filter.open(self.worker, &mut self.exchange);
-        let actions = self
-            .exchange
-            .as_mut()
-            .map(|e| std::mem::take(&mut e.actions));
+        let actions = self.exchange.as_mut().and_then(|e| e.take_actions());
         match opened {
             Ok(context) => {
                 stage.context = Some(context);
                 stage.reach = Reach::Active;
-                let actions = actions.unwrap_or_default();
+                let Some(actions) = actions else { return true };
                 self.obey(index, Direction::Request, actions, action::CONTINUE) != Step::Closed
             }
             Err(outage) => self.bypass(index, Direction::Request, outage),
@@ -360,10 +357,13 @@ impl Stream {
         let Some(exchange) = &mut self.exchange else {
             return Step::Closed;
         };
-        let actions = std::mem::take(&mut exchange.actions);
+        let actions = exchange.take_actions();
         self.note_windows(index, Some(direction));
         match result {
-            Ok(action) => self.obey(index, direction, actions, action),
+            Ok(action) => match actions {
+                Some(actions) => self.obey(index, direction, actions, action),
+                None => Step::Action(action),
+            },
             Err(outage) => match self.bypass(index, direction, outage) {
                 true => Step::Action(action::CONTINUE),
                 false => Step::Closed,

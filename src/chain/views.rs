@@ -3,16 +3,28 @@
 use super::flow::{Body, Flow, Headers, Lane};
 use super::stream::{Reach, Stream};
 use super::{Context, Filter, Lent};
-use crate::proxy_wasm::{Direction, Event, Map, View, Window};
+use crate::proxy_wasm::{Direction, Event, Map, Maps, View, Window};
 
 impl Stream {
     /// What plugin `index` may see during `event`, without the body of the event itself; without an
     /// event, what it may see of a stream that it has paused.
     pub(super) fn view(&self, index: usize, event: Option<&Event>) -> View {
-        let mut view = View::default();
         let Some(stage) = self.stages.get(index) else {
-            return view;
+            return View::default();
         };
+        // As mostly: what it sees is what arrives.
+        if [Direction::Request, Direction::Response]
+            .into_iter()
+            .all(|direction| stage.lanes.of(direction).shows_nothing())
+        {
+            let maps = event.map_or(Maps::NONE, maps_of);
+            return View {
+                readable: maps,
+                writable: maps,
+                ..View::default()
+            };
+        }
+        let mut view = View::default();
         for direction in [Direction::Request, Direction::Response] {
             let lane = stage.lanes.of(direction);
             let is_current = event.is_some_and(|event| direction_of(event) == direction);
@@ -144,6 +156,15 @@ pub(super) const fn direction_of(event: &Event) -> Direction {
         Event::Headers { direction, .. }
         | Event::Body { direction, .. }
         | Event::Trailers { direction, .. } => *direction,
+    }
+}
+
+/// The map that arrives with an event.
+const fn maps_of(event: &Event) -> Maps {
+    match event {
+        Event::Headers { direction, .. } => Maps::NONE.with(headers_of(*direction)),
+        Event::Body { .. } => Maps::NONE,
+        Event::Trailers { direction, .. } => Maps::NONE.with(trailers_of(*direction)),
     }
 }
 

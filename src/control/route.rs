@@ -35,11 +35,18 @@ pub(super) struct Orders {
 /// The key of a stream's route; empty where that says nothing. `configured` is the number of its
 /// `typed_per_filter_config`, 0 for none.
 pub fn route_key(configured: u64, host: &dyn Metadata) -> RouteKey {
-    let mut key = RouteKey::new();
-    let mut said: SmallVec<[(SmallVec<[u8; 64]>, usize); 4]> = SmallVec::new();
     // Asked for keys of a namespace that is not there, Envoy logs a line.
     let mut has_any = false;
     host.visit_namespaces(Source::Route, &mut |name| has_any |= name == NAMESPACE);
+    if configured == 0 && !has_any {
+        return RouteKey::new();
+    }
+    key_of_metadata(configured, has_any, host)
+}
+
+fn key_of_metadata(configured: u64, has_any: bool, host: &dyn Metadata) -> RouteKey {
+    let mut key = RouteKey::new();
+    let mut said: SmallVec<[(SmallVec<[u8; 64]>, usize); 4]> = SmallVec::new();
     if has_any {
         host.visit_keys(Source::Route, NAMESPACE, &mut |name| {
             said.push((name.into(), name.as_ptr().addr()));

@@ -182,6 +182,13 @@ pub struct Actions {
     pub close: bool,
 }
 
+impl Actions {
+    /// Whether anything was asked for.
+    const fn is_any(&self) -> bool {
+        self.reply.is_some() || self.resume_request || self.resume_response || self.close
+    }
+}
+
 /// A reply that a plugin makes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reply {
@@ -354,6 +361,18 @@ impl<H: Host + ?Sized> Exchange<H> {
     /// The proxy's side, to be changed.
     pub fn host_mut(&mut self) -> &mut H {
         &mut self.host
+    }
+
+    /// Whether plugins left the chain something to do for them between calls.
+    pub fn is_asked(&self) -> bool {
+        self.stale_route || !self.waiting_calls.is_empty() || !self.cancelled.is_empty()
+    }
+
+    /// Takes what the last callback asked of the stream itself, if anything.
+    pub fn take_actions(&mut self) -> Option<Actions> {
+        self.actions
+            .is_any()
+            .then(|| std::mem::take(&mut self.actions))
     }
 
     /// Has the route picked anew.

@@ -6,7 +6,7 @@
 //! borrows the exchange for as long as it runs. Only on the stream's own thread: on others there
 //! is nothing to find, and what a guest asks of the stream is sent to it.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -34,6 +34,8 @@ struct Peers {
 
 thread_local! {
     static PEERS: RefCell<Peers> = RefCell::default();
+    /// There is something to settle. Apart, since every event asks.
+    static IS_UNSETTLED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Puts down a paused stream under the key of its exchange.
@@ -52,14 +54,20 @@ pub fn remove(key: u64) {
 /// comes of it.
 pub fn later(work: Box<dyn FnOnce()>) {
     PEERS.with_borrow_mut(|peers| peers.later.push(work));
+    IS_UNSETTLED.set(true);
 }
 
 /// Lets the streams that guests acted on go on, until there are none; then does what was put off.
+#[inline]
 pub fn settle() {
-    // As nearly always; asked once.
-    if PEERS.with_borrow(|peers| peers.touched.is_empty() && peers.later.is_empty()) {
-        return;
+    if IS_UNSETTLED.get() {
+        settle_all();
     }
+}
+
+#[cold]
+fn settle_all() {
+    IS_UNSETTLED.set(false);
     while let Some(peer) = PEERS.with_borrow_mut(|peers| peers.touched.pop()) {
         peer.settle();
     }
@@ -102,5 +110,6 @@ impl Borrowed {
                 peers.touched.push(self.peer);
             }
         });
+        IS_UNSETTLED.set(true);
     }
 }

@@ -8,6 +8,7 @@ use std::ptr;
 use std::slice;
 use std::time::SystemTime;
 
+use smallvec::{SmallVec, smallvec};
 use wasmplugin_host::proxy_wasm::{Bodies, Direction, Headers, Map, Reply};
 
 use crate::abi::*;
@@ -53,8 +54,8 @@ impl EnvoyStream {
         unsafe { envoy_dynamic_module_callback_http_get_body_size(self.filter, body) }
     }
 
-    /// The bodies of a direction, in order, as far as they are apart.
-    fn parts(&self, direction: Direction) -> [Option<u32>; 2] {
+    /// The bodies of a direction, in order, as far as they are apart, and their sizes.
+    fn parts(&self, direction: Direction) -> [Option<(u32, usize)>; 2] {
         let (buffered, received) = body_types(direction);
         let (held, new) = (self.size(buffered), self.size(received));
         let is_one = held > 0 && new > 0 && {
@@ -75,8 +76,8 @@ impl EnvoyStream {
             }
         };
         [
-            (held > 0).then_some(buffered),
-            (new > 0 && !is_one).then_some(received),
+            (held > 0).then_some((buffered, held)),
+            (new > 0 && !is_one).then_some((received, new)),
         ]
     }
 
@@ -219,12 +220,12 @@ impl Headers for EnvoyStream {
 impl Bodies for EnvoyStream {
     fn body_len(&self, direction: Direction) -> usize {
         let parts = self.parts(direction).into_iter().flatten();
-        parts.map(|body| self.size(body)).sum()
+        parts.map(|(_, size)| size).sum()
     }
 
     fn read_body(&self, direction: Direction, start: usize, out: &mut [u8]) {
         let (mut skip, mut out) = (start, out);
-        for body in self.parts(direction).into_iter().flatten() {
+        for (body, _) in self.parts(direction).into_iter().flatten() {
             self.visit_body(body, &mut |chunk| {
                 let Some(chunk) = chunk.get(skip..) else {
                     skip -= chunk.len();
@@ -324,16 +325,12 @@ fn with_array<T: Copy>(
     fill: impl FnOnce(&mut [T]) -> bool,
     show: impl FnOnce(&[T]),
 ) {
-    let (mut few, mut many);
-    let array: &mut [T] = if count <= USUAL {
-        few = [empty; USUAL];
-        few.get_mut(..count).unwrap_or_default()
-    } else {
-        many = vec![empty; count];
-        &mut many
-    };
-    if count > 0 && fill(array) {
-        show(array);
+    if count == 0 {
+        return;
+    }
+    let mut array: SmallVec<[T; USUAL]> = smallvec![empty; count];
+    if fill(&mut array) {
+        show(&array);
     }
 }
 
