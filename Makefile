@@ -14,7 +14,7 @@ TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 DEV := $(TARGET)/debug
 
 # Test files that start or read real Envoys and need the module built; `check` leaves them out.
-ENVOY_TESTS := abi cli_run conformance e2e examples failures failures_many hostile hostile_neighbours hostile_process life reload reload_load routes sdks signatures soak sources
+ENVOY_TESTS := abi cli_run conformance e2e examples failures failures_many hostile hostile_neighbours hostile_process life panics reload reload_load routes sdks signatures soak sources
 # Needs valgrind, and takes its time.
 COUNTING_TESTS := instructions
 PLAIN_TESTS := $(filter-out $(ENVOY_TESTS) $(COUNTING_TESTS),$(basename $(notdir $(wildcard tests/*.rs))))
@@ -47,7 +47,7 @@ run: dev ## As demo, but keep serving until Ctrl-C
 
 # As dev, with the features that dependencies have in tests: otherwise cargo builds wasmtime twice.
 test-build:
-	$(CARGO) build --workspace --lib --bins --tests $(LOCKED)
+	$(CARGO) build --workspace --lib --bins --tests --examples $(LOCKED)
 
 test: test-build test-guests ## Everything that must pass: unit, golden and end-to-end tests on real Envoys
 	$(CARGO) test --workspace $(LOCKED)

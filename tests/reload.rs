@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use support::bootstrap::Bootstrap;
+use support::bootstrap::{Bootstrap, EXTENSION};
 use support::envoy::{Envoy, Launch};
 use support::guests::{Guests, document, marks};
 use support::http;
@@ -201,14 +201,6 @@ fn plugins_are_counted() {
         assert!(prometheus.contains(line), "{line} in:\n{prometheus}");
     }
 }
-
-const EXTENSION: &str = r#"bootstrap_extensions:
-- name: wasmplugin
-  typed_config:
-    "@type": type.googleapis.com/envoy.extensions.bootstrap.dynamic_modules.v3.DynamicModuleBootstrapExtension
-    dynamic_module_config: { name: wasmplugin, do_not_close: true, metrics_namespace: wasmplugin }
-    extension_name: wasmplugin
-"#;
 
 #[test]
 fn the_bootstrap_extension_holds_the_start_and_shows_plugins() {

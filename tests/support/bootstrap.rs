@@ -21,6 +21,15 @@ node: { id: test, cluster: test }
 const FILTER_TYPE: &str =
     "type.googleapis.com/envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter";
 
+/// The bootstrap extension, to stand before the rest.
+pub(crate) const EXTENSION: &str = r#"bootstrap_extensions:
+- name: wasmplugin
+  typed_config:
+    "@type": type.googleapis.com/envoy.extensions.bootstrap.dynamic_modules.v3.DynamicModuleBootstrapExtension
+    dynamic_module_config: { name: wasmplugin, do_not_close: true, metrics_namespace: wasmplugin }
+    extension_name: wasmplugin
+"#;
+
 /// Starts access log lines in Envoy's log.
 pub(crate) const ACCESS: &str = "access";
 
