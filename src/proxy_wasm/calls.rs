@@ -1,10 +1,9 @@
 //! The calls of an instance that have no end yet.
 
-use std::collections::HashMap;
-
 use super::call::{Call, CallError, CallRef, Response};
 use super::exchange::{Carrier, OpenCall};
 use super::grpc::Decoder;
+use super::ids::ById;
 use super::limits::MAX_CALL_BYTES;
 use super::memory::Guest;
 use super::state::State;
@@ -36,7 +35,7 @@ impl TokenKind {
 /// Calls by token. Tokens are counted per kind, from 1.
 #[derive(Debug, Default)]
 pub(super) struct Calls {
-    open: HashMap<u32, Pending>,
+    open: ById<Pending>,
     last: [u32; 3],
     /// Bytes that the open calls hold, all together.
     held: usize,

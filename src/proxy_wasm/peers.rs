@@ -7,10 +7,10 @@
 //! is nothing to find, and what a guest asks of the stream is sent to it.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::exchange::Exchange;
+use super::ids::ByKey;
 
 /// A stream that can be acted on between its events.
 pub trait Peer {
@@ -27,7 +27,7 @@ pub trait Peer {
 
 #[derive(Default)]
 struct Peers {
-    paused: HashMap<u64, Rc<dyn Peer>>,
+    paused: ByKey<Rc<dyn Peer>>,
     touched: Vec<Rc<dyn Peer>>,
     later: Vec<Box<dyn FnOnce()>>,
 }
