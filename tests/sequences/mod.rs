@@ -12,6 +12,7 @@ mod host;
 mod plugin;
 mod program;
 mod text;
+mod written;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,6 +23,11 @@ use program::{Event, Input};
 
 #[allow(unused_imports, reason = "the tests ask, the fuzzer shows counts")]
 pub(crate) use coverage::{Coverage, coverage};
+#[allow(
+    unused_imports,
+    reason = "the tests keep them, the fuzzer has them as seeds"
+)]
+pub(crate) use written::written;
 
 /// Runs an input. Panics where a rule is broken.
 pub(crate) fn run(bytes: &[u8]) {
