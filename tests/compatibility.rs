@@ -28,6 +28,8 @@ where it is out of date.
 
 That both filters do the same is tested by running both in one Envoy, with the same plugins,
 requests and upstreams: `tests/conformance/cases`, some seven hundred cases, and programs made at random.
+Guests have 1 GiB of memory there and no deadlines; here they have what `limits` says, by default 128 MiB
+and 100 ms a call. Large firewalls need more: Coraza with the whole Core Rule Set, `memory: 512Mi`.
 What differs is listed [at the end](#deliberate-differences), each with the test that shows it.
 ";
 

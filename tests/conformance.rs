@@ -19,7 +19,7 @@ mod support;
 
 use std::env;
 
-use suite::{case, differences, random, run};
+use suite::{case, differences, random, roots, run};
 use support::module;
 
 macro_rules! topics {
@@ -66,6 +66,12 @@ topics! {
     startup
     ticks
     wasi
+}
+
+#[test]
+fn roots_of_two_workers() {
+    let (case, outcome) = roots::compare();
+    run::check_outcome(&case, &outcome);
 }
 
 /// `CONFORMANCE_RANDOM` says how many, `CONFORMANCE_SEED` where to begin.

@@ -64,6 +64,9 @@ pub(super) struct Lane {
     pub(super) body: Body,
     /// Bytes of the body that wait here.
     pub(super) held: usize,
+    /// It held the body until it was resumed, and has seen none since. Envoy's host still has the
+    /// empty buffer for it then.
+    pub(super) spent: bool,
     /// It has paused at trailers.
     pub(super) trailers_held: bool,
     /// The end that waits here.

@@ -81,6 +81,7 @@ impl Stream {
             let window = after.unwrap_or(window);
             let here = behind + window.len;
             let lane = self.lane_mut(direction, index);
+            lane.spent = false;
             match action {
                 action::CONTINUE => {
                     lane.body = Body::Flowing;
@@ -156,6 +157,7 @@ impl Stream {
                 return;
             }
             lane.held = 0;
+            lane.spent |= lane.body == Body::Buffering;
             lane.body = Body::Flowing;
             let next = self.position(direction, index) + 1;
             if self.lane_mut(direction, index).headers != Headers::Passed {
@@ -217,6 +219,7 @@ impl Stream {
                 headers: Headers::Passed,
                 shows_headers: lane.shows_headers,
                 forgotten: lane.forgotten,
+                spent: lane.spent || lane.body == Body::Buffering,
                 ..Lane::default()
             },
         );

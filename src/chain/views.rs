@@ -47,6 +47,10 @@ impl Stream {
             if direction == Direction::Request {
                 view.holds_request = lane.body == Body::Buffering;
             }
+            match direction {
+                Direction::Request => view.spent_request = lane.spent,
+                Direction::Response => view.spent_response = lane.spent,
+            }
             // A body that goes nowhere any more is not counted any more.
             let is_held = lane.body == Body::Buffering && !self.flow(direction).closed;
             if !is_current && is_held {

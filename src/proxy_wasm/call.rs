@@ -142,11 +142,13 @@ pub(super) enum Answer {
 }
 
 impl AnswerPart {
-    /// This part of `answer`, if that has it.
+    /// This part of `answer`, if that has it: trailers are a map only where there are any.
     pub(super) fn of(self, answer: &Answer) -> Option<&Fields> {
         match (self, answer) {
             (Self::Headers, Answer::Http(answer)) => Some(&answer.headers),
-            (Self::Trailers, Answer::Http(answer)) => Some(&answer.trailers),
+            (Self::Trailers, Answer::Http(answer)) if !answer.trailers.is_empty() => {
+                Some(&answer.trailers)
+            }
             (Self::GrpcInitialMetadata, Answer::GrpcInitial(fields))
             | (Self::GrpcTrailingMetadata, Answer::GrpcTrailing(fields)) => Some(fields),
             _ => None,

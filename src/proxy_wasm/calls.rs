@@ -9,7 +9,8 @@ use super::memory::Guest;
 use super::state::State;
 use super::status::{HostError, Hostcall, Status};
 
-/// The longest answer that is put together from parts, as Envoy bounds those that come whole.
+/// The longest answer, or message of one by gRPC, that is put together from parts: as Envoy bounds
+/// answers that come whole. It bounds no message of gRPC.
 pub(super) const MAX_ANSWER: usize = 32 << 20;
 
 /// What a call is; the low bits of its token.

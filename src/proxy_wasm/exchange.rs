@@ -128,6 +128,11 @@ pub struct View {
     pub holds_request: bool,
     /// The guest has let the request go: it does not see a body that only passes by any more.
     pub request_gone: bool,
+    /// The guest held the request body until it was resumed, and has seen none since: what it does to
+    /// it is taken, without effect.
+    pub spent_request: bool,
+    /// The same of the response body.
+    pub spent_response: bool,
     /// The callback is `proxy_on_log`, where a missing map is an absent header.
     pub log: bool,
 }
@@ -146,6 +151,14 @@ impl View {
         match direction {
             Direction::Request => self.request_body,
             Direction::Response => self.response_body,
+        }
+    }
+
+    /// Whether what the guest does to the body of `direction` is taken, without effect.
+    pub const fn is_spent(&self, direction: Direction) -> bool {
+        match direction {
+            Direction::Request => self.spent_request,
+            Direction::Response => self.spent_response,
         }
     }
 
@@ -221,9 +234,7 @@ pub enum Form {
 impl Reply {
     /// Puts in the headers that Envoy gives to a local reply, for plugins to see.
     fn prepare(&mut self, form: Form) {
-        const GENERATED: [&[u8]; 2] = [b":status", b"content-length"];
-        self.headers
-            .retain(|(name, _)| !GENERATED.contains(&name.as_slice()));
+        self.headers.retain(|(name, _)| name != b":status");
         self.form = form;
         if form == Form::Grpc {
             let status = self.grpc_status.unwrap_or(of_http(self.status));
@@ -231,16 +242,32 @@ impl Reply {
             headers.insert(0, (b":status".to_vec(), b"200".to_vec()));
             headers.push((b"content-type".to_vec(), b"application/grpc".to_vec()));
             headers.push((b"grpc-status".to_vec(), status.to_string().into_bytes()));
+            headers.retain(|(name, _)| name != b"content-length");
             if !self.body.is_empty() {
-                headers.push((b"grpc-message".to_vec(), self.body.clone()));
+                headers.push((b"grpc-message".to_vec(), percent_encoded(&self.body)));
             }
             return;
         }
         let status = self.status.to_string().into_bytes();
         self.headers.insert(0, (b":status".to_vec(), status));
-        if !self.body.is_empty() {
+        if self.body.is_empty() {
+            self.headers.retain(|(name, _)| name != b"content-length");
+        } else {
             let length = self.body.len().to_string().into_bytes();
-            self.headers.push((b"content-length".to_vec(), length));
+            let is_length = |(name, _): &(Vec<u8>, Vec<u8>)| name == b"content-length";
+            match self.headers.iter().position(is_length) {
+                Some(at) => {
+                    let mut count = 0;
+                    self.headers.retain(|header| {
+                        count += usize::from(is_length(header));
+                        count < 2 || !is_length(header)
+                    });
+                    if let Some((_, value)) = self.headers.get_mut(at) {
+                        *value = length;
+                    }
+                }
+                None => self.headers.push((b"content-length".to_vec(), length)),
+            }
             if find(&self.headers, b"content-type").is_none() {
                 let text = (b"content-type".to_vec(), b"text/plain".to_vec());
                 self.headers.push(text);
@@ -267,6 +294,18 @@ impl Reply {
         self.headers
             .retain(|(name, _)| name != b":status" && name != b"content-length");
     }
+}
+
+/// Text as `grpc-message` carries it.
+fn percent_encoded(text: &[u8]) -> Vec<u8> {
+    let mut encoded = Vec::with_capacity(text.len());
+    for byte in text {
+        match byte {
+            b'%' | 0..=0x1f | 0x7f.. => encoded.extend(format!("%{byte:02X}").bytes()),
+            _ => encoded.push(*byte),
+        }
+    }
+    encoded
 }
 
 fn find<'a>(headers: &'a [(Vec<u8>, Vec<u8>)], name: &[u8]) -> Option<&'a [u8]> {

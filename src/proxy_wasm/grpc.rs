@@ -1,6 +1,7 @@
 //! gRPC over HTTP streams: Envoy gives modules no gRPC client, so the framing is done here.
 
 use super::call::Fields;
+use super::calls::MAX_ANSWER;
 
 /// `grpc-status` values that we make ourselves.
 pub(super) mod code {
@@ -13,9 +14,6 @@ pub(super) mod code {
 
 /// Bytes in front of each message: a flag for compression, and the length.
 const PREFIX: usize = 5;
-
-/// The longest message that is received: what gRPC libraries allow unless told otherwise.
-const MAX_MESSAGE: usize = 4 << 20;
 
 /// A message with its prefix.
 pub(super) fn frame(message: &[u8]) -> Vec<u8> {
@@ -49,7 +47,7 @@ impl Decoder {
         if flag > 1 || (flag == 1 && length > 0) {
             return Err(code::INTERNAL);
         }
-        if length > MAX_MESSAGE {
+        if length > MAX_ANSWER {
             return Err(code::RESOURCE_EXHAUSTED);
         }
         let Some(message) = rest.get(..length) else {

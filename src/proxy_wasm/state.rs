@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use wasmtime::{Memory, TypedFunc};
 
+use super::abi::BufferType;
 use super::call::{Answer, Call, Callouts};
 use super::calls::Calls;
 use super::exchange::{Actions, Exchange};
@@ -158,6 +159,8 @@ pub(super) struct State {
     pub(super) lookups: Lookups,
     pub(super) status: LastStatus,
     pub(super) outbox: Outbox,
+    /// The buffer that the running callback asked for last.
+    pub(super) last_buffer: Option<BufferType>,
     /// Bytes of the replies that the running callback made.
     pub(super) replied: usize,
     /// The guest's allocator trapped: the running callback is the last.
@@ -200,6 +203,7 @@ impl State {
             lookups: Lookups::default(),
             status: LastStatus::default(),
             outbox: Outbox::default(),
+            last_buffer: None,
             replied: 0,
             doom: None,
             metrics: Ids::default(),

@@ -443,8 +443,8 @@ fn our_filter(case: &Case, lane: &Lane, modules: &Modules<'_>) -> Value {
         .collect();
     let settings = json!({
         "startup": { "wait": "280s" },
-        // A busy machine must not look like a bad plugin.
-        "limits": { "callDeadline": "20s", "startDeadline": "60s" },
+        // A busy machine must not look like a bad plugin. Memory is what guests have in Envoy's filter.
+        "limits": { "callDeadline": "20s", "startDeadline": "60s", "memory": "1Gi" },
         "plugins": plugins,
     });
     json!({

@@ -7,6 +7,7 @@ pub(crate) mod differences;
 pub(crate) mod observation;
 pub(crate) mod random;
 pub(crate) mod record;
+pub(crate) mod roots;
 pub(crate) mod run;
 pub(crate) mod server;
 pub(crate) mod tls;

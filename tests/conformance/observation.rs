@@ -98,6 +98,17 @@ impl Log {
         });
     }
 
+    /// The lines of each instance of a plugin, by the mark with which the guest tells it apart.
+    pub(crate) fn instances(&self, side: Side, plugin: &str) -> BTreeMap<String, Vec<String>> {
+        let mut instances: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        let lines = self.lines.get(&(side, plugin.to_owned()));
+        for line in lines.into_iter().flatten() {
+            let tag = line.tag.clone().unwrap_or_default();
+            instances.entry(tag).or_default().push(line.text.clone());
+        }
+        instances
+    }
+
     /// How many requests of a lane have ended.
     pub(crate) fn ended(&self, lane: &Lane) -> usize {
         self.access.get(&lane.tag()).map_or(0, Vec::len)

@@ -116,6 +116,14 @@ pub(crate) fn check(name: &str, cases: &[Case], differences: &[Difference]) {
     );
 }
 
+/// Panics with what differs between both sides of a case that has run.
+pub(crate) fn check_outcome(case: &Case, outcome: &Outcome) {
+    show(case, outcome);
+    if let Some(complaint) = judge(case, outcome, &differences::read()) {
+        panic!("{}:\n{complaint}", case.name);
+    }
+}
+
 fn show(case: &Case, outcome: &Outcome) {
     if env::var_os("CONFORMANCE_SHOW").is_some() {
         if outcome.agrees() {

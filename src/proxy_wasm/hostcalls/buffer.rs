@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::proxy_wasm::abi::BufferType;
 use crate::proxy_wasm::call::Answer;
+use crate::proxy_wasm::calls::MAX_ANSWER;
 use crate::proxy_wasm::exchange::Window;
 use crate::proxy_wasm::host::Direction;
 use crate::proxy_wasm::memory::{self, Guest, Range};
@@ -23,17 +24,30 @@ enum Content {
     Empty,
 }
 
+/// What `buffer` is. The data of a call is whatever the callback had before, where there is no such
+/// data: Envoy's host keeps both in one place.
 fn content(guest: &mut Guest<'_>, buffer: u32) -> Hostcall<Content> {
+    let wanted = BufferType::from_number(buffer)?;
     let state = guest.data();
-    let body = match BufferType::from_number(buffer)? {
+    if wanted != BufferType::CallData {
+        let content = content_of(guest, wanted)?;
+        guest.data_mut().last_buffer = Some(wanted);
+        return Ok(content);
+    }
+    match (&state.call_data, state.last_buffer) {
+        (Some(_), _) => Ok(Content::Data),
+        (None, Some(last)) => content_of(guest, last),
+        (None, None) => Ok(Content::Empty),
+    }
+}
+
+fn content_of(guest: &mut Guest<'_>, buffer: BufferType) -> Hostcall<Content> {
+    let state = guest.data();
+    let body = match buffer {
         BufferType::RequestBody => Direction::Request,
         BufferType::ResponseBody => Direction::Response,
         BufferType::VmConfiguration => return Ok(Content::Vm),
-        BufferType::CallData if state.call_data.is_some() => return Ok(Content::Data),
-        // Without another call, the data of a call is the configuration that is at hand.
-        BufferType::PluginConfiguration | BufferType::CallData if state.configuring => {
-            return Ok(Content::Plugin);
-        }
+        BufferType::PluginConfiguration if state.configuring => return Ok(Content::Plugin),
         BufferType::CallResponseBody if matches!(state.answer, Some(Answer::Http(_))) => {
             return Ok(Content::Answer);
         }
@@ -43,10 +57,10 @@ fn content(guest: &mut Guest<'_>, buffer: u32) -> Hostcall<Content> {
         BufferType::PluginConfiguration | BufferType::CallResponseBody => {
             return Err(Status::NotFound.into());
         }
-        BufferType::DownstreamData | BufferType::UpstreamData | BufferType::GrpcMessage => {
-            return Ok(Content::Empty);
-        }
-        BufferType::CallData => return Ok(Content::Vm),
+        BufferType::DownstreamData
+        | BufferType::UpstreamData
+        | BufferType::GrpcMessage
+        | BufferType::CallData => return Ok(Content::Empty),
     };
     let window = memory::with_exchange(guest, |exchange, _| exchange?.view.seen_body(body));
     Ok(Content::Body(body, window))
@@ -143,15 +157,28 @@ pub(in crate::proxy_wasm) fn set_bytes(
     // A buffer that is missing is told before a range that is wrong.
     let content = content(guest, buffer)?;
     let data = Range::check(guest, ptr, size)?;
-    let Content::Body(direction, Some(window)) = content else {
-        return Err(Status::BadArgument.into());
-    };
     let (start, len) = (start as usize, len as usize);
-    let (at, remove) = match start {
-        0 => (0, len.min(window.len)),
-        start if start >= window.len => (window.len, 0),
+    let place = |size: usize| match start {
+        0 => Ok((0, len.min(size))),
+        start if start >= size => Ok((size, 0)),
+        _ => Err(Status::BadArgument),
+    };
+    let (direction, window) = match content {
+        Content::Body(direction, Some(window)) => (direction, window),
+        Content::Body(direction, None) => {
+            let is_spent = memory::with_exchange(guest, |exchange, _| {
+                exchange.is_some_and(|exchange| exchange.view.is_spent(direction))
+            });
+            return if is_spent {
+                Ok(())
+            } else {
+                Err(Status::BadArgument.into())
+            };
+        }
+        Content::Answer => return set_message(guest, &data, place),
         _ => return Err(Status::BadArgument.into()),
     };
+    let (at, remove) = place(window.len)?;
     memory::with_exchange(guest, |exchange, guest| {
         let exchange = exchange.ok_or(Status::BadArgument)?;
         let data = data.of(memory::bytes(guest))?;
@@ -166,4 +193,22 @@ pub(in crate::proxy_wasm) fn set_bytes(
         });
         Ok(())
     })
+}
+
+/// A message of gRPC can be changed while its callback runs.
+fn set_message(
+    guest: &mut Guest<'_>,
+    data: &Range,
+    place: impl Fn(usize) -> Result<(usize, usize), Status>,
+) -> Hostcall {
+    let data = data.of(memory::bytes(guest))?.to_vec();
+    let Some(Answer::GrpcMessage(message)) = &mut guest.data_mut().answer else {
+        return Err(Status::BadArgument.into());
+    };
+    let (at, remove) = place(message.len())?;
+    if message.len() - remove + data.len() > MAX_ANSWER {
+        return Err(Status::InternalFailure.into());
+    }
+    message.splice(at..at + remove, data);
+    Ok(())
 }

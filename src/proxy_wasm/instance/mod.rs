@@ -151,6 +151,7 @@ impl Vm {
         state.lent = of;
         state.exchange = exchange.take();
         state.replied = 0;
+        state.last_buffer = None;
         let result = work(&mut self.store);
         *exchange = self.store.data_mut().exchange.take();
         result

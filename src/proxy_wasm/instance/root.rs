@@ -37,7 +37,10 @@ impl Instance {
                 break;
             }
             if step.is_last {
-                state.calls.remove(token);
+                // Nobody listens any more, but the guest may say so still.
+                if let Some(pending) = state.calls.get(token) {
+                    pending.is_half_closed = true;
+                }
                 is_over = true;
             }
             if let Some((code, message)) = step.status {
@@ -48,6 +51,9 @@ impl Instance {
             let state = self.vm.store.data_mut();
             state.answer = None;
             state.status.message.clear();
+            if step.is_last {
+                state.calls.remove(token);
+            }
             result?;
         }
         if is_over && goes_on {
