@@ -29,29 +29,16 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::sync::Arc;
 
-use wasmplugin_host::plugin::{self, FetchSettings};
+use wasmplugin_host::plugin::FetchSettings;
 use wasmplugin_host::source::signature::{Keys, Surroundings, Verification, Verified, Verifier};
 use wasmplugin_host::source::{Fetcher, Request};
-use wasmplugin_host::telemetry::{Level, Log};
+use wasmplugin_host::telemetry::Lines;
 
 use repository::{Repository, fixture, read};
 use support::faulty::{Answer, Server};
+use support::fetch_settings;
 use support::registry::Registry;
 use tampered::pem;
-
-struct Silent;
-
-impl Log for Silent {
-    fn enabled(&self, _: Level) -> bool {
-        false
-    }
-
-    fn threshold(&self) -> Option<Level> {
-        None
-    }
-
-    fn write(&self, _: Level, _: &[u8]) {}
-}
 
 /// Fetches and verifies, as a proxy that has just started.
 struct Client {
@@ -67,11 +54,9 @@ impl Client {
     /// With further settings, in YAML.
     fn with(settings: &str) -> Self {
         let settings = format!("fetch: {{ insecureRegistries: ['*'], timeout: 20s }}\n{settings}");
-        let no_file = |_: &str| Err(std::io::ErrorKind::NotFound.into());
-        let plan = plugin::plan(settings.as_bytes(), &no_file);
         Self {
-            fetcher: Fetcher::new(Arc::new(Silent)),
-            settings: plan.unwrap_or_else(|problems| panic!("{problems}")).fetch,
+            fetcher: Fetcher::new(Arc::<Lines>::default()),
+            settings: fetch_settings(&settings),
         }
     }
 

@@ -27,9 +27,11 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
-use wasmplugin_host::plugin::{self, FetchSettings, PullPolicy};
+use wasmplugin_host::plugin::{FetchSettings, PullPolicy};
 use wasmplugin_host::source::{FetchError, Fetched, Fetcher, Label, Request};
 use wasmplugin_host::telemetry::Lines;
+
+use support::fetch_settings;
 
 /// An empty module.
 const EMPTY: &[u8] = b"\0asm\x01\0\0\0";
@@ -44,12 +46,10 @@ struct Client {
 impl Client {
     /// `settings` are YAML, below `fetch` what is not a directory.
     fn new(settings: &str) -> Self {
-        let no_file = |_: &str| Err(std::io::ErrorKind::NotFound.into());
-        let plan = plugin::plan(settings.as_bytes(), &no_file);
         let lines = Arc::<Lines>::default();
         Self {
             fetcher: Fetcher::new(Arc::clone(&lines) as _),
-            settings: plan.unwrap_or_else(|problems| panic!("{problems}")).fetch,
+            settings: fetch_settings(settings),
             lines,
         }
     }

@@ -22,6 +22,8 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use wasmplugin_host::plugin::{self, FetchSettings};
+
 /// The Envoys in which the module must work, oldest first.
 pub(crate) const ENVOYS: [&str; 3] = ["1.38.3", "1.39.3", NEWEST];
 
@@ -52,6 +54,13 @@ pub(crate) fn free_port() -> u16 {
 pub(crate) fn asked<T: FromStr>(name: &str, usual: T) -> T {
     let asked = std::env::var(name).ok();
     asked.and_then(|text| text.parse().ok()).unwrap_or(usual)
+}
+
+/// What settings, in YAML, say of fetching.
+pub(crate) fn fetch_settings(settings: &str) -> FetchSettings {
+    let no_file = |_: &str| Err(std::io::ErrorKind::NotFound.into());
+    let plan = plugin::plan(settings.as_bytes(), &no_file);
+    plan.unwrap_or_else(|problems| panic!("{problems}")).fetch
 }
 
 /// Asks `done` until it answers; panics with `what` after `limit`.
