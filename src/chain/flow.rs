@@ -79,10 +79,10 @@ impl Lane {
         matches!(self.headers, Headers::Held(_)) || self.body != Body::Flowing || self.trailers_held
     }
 
-    /// Whether the plugin sees nothing of the message between its events.
+    /// Whether the plugin sees of the message what arrives, and nothing else.
     pub(super) fn shows_nothing(&self) -> bool {
         let is_holding = matches!(self.headers, Headers::Held(_)) || self.body == Body::Buffering;
-        !is_holding && !self.shows_headers && !self.trailers_held
+        !is_holding && !self.shows_headers && !self.trailers_held && !self.spent
     }
 
     /// Whether the peer should be made to wait instead of failing the stream.

@@ -11,6 +11,7 @@
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 use smallvec::SmallVec;
 
 use super::abi::Map;
@@ -298,14 +299,8 @@ impl Reply {
 
 /// Text as `grpc-message` carries it.
 fn percent_encoded(text: &[u8]) -> Vec<u8> {
-    let mut encoded = Vec::with_capacity(text.len());
-    for byte in text {
-        match byte {
-            b'%' | 0..=0x1f | 0x7f.. => encoded.extend(format!("%{byte:02X}").bytes()),
-            _ => encoded.push(*byte),
-        }
-    }
-    encoded
+    const RESERVED: AsciiSet = CONTROLS.add(b'%');
+    percent_encode(text, &RESERVED).to_string().into_bytes()
 }
 
 fn find<'a>(headers: &'a [(Vec<u8>, Vec<u8>)], name: &[u8]) -> Option<&'a [u8]> {
