@@ -27,6 +27,8 @@ use tempfile::TempDir;
 
 /// Hooks that may panic, with what the client sees: a status, or 0 for a connection that breaks.
 const HOOKS: &[(&str, u16)] = &[
+    // As Envoy 1.40 answers by itself.
+    ("http_filter_new", 500),
     ("http_filter_request_headers", 503),
     ("http_filter_request_body", 503),
     ("http_filter_request_trailers", 503),

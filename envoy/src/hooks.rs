@@ -5,16 +5,18 @@
 
 use std::ffi::c_void;
 use std::ptr;
+use std::rc::Rc;
 use std::slice;
 use std::sync::Arc;
 
-use wasmplugin_host::proxy_wasm::{CallEvent, Direction};
+use wasmplugin_host::proxy_wasm::{CallEvent, Direction, Reply};
 
 use crate::abi::*;
 use crate::bootstrap::Bootstrap;
 use crate::callout;
 use crate::config::Config;
 use crate::guard::guard;
+use crate::host;
 use crate::pin;
 use crate::route::Route;
 use crate::stream::Stream;
@@ -143,15 +145,19 @@ extern "C" fn envoy_dynamic_module_on_http_filter_stream_complete(
     _filter: FilterEnvoyPtr,
     stream: FilterModulePtr,
 ) {
-    // SAFETY: a stream that is open.
-    unsafe { Stream::of(stream) }.complete();
+    // SAFETY: Envoy's pointer.
+    if let Some(stream) = unsafe { opened(stream) } {
+        stream.complete();
+    }
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn envoy_dynamic_module_on_http_filter_destroy(stream: FilterModulePtr) {
     guard("http_filter_destroy", (), || {
-        // SAFETY: the last hook of a stream.
-        unsafe { Stream::destroy(stream) };
+        if !stream.is_null() {
+            // SAFETY: the last hook of a stream.
+            unsafe { Stream::destroy(stream) };
+        }
     });
 }
 
@@ -178,8 +184,41 @@ extern "C" fn envoy_dynamic_module_on_http_filter_scheduled(
     stream: FilterModulePtr,
     _event: u64,
 ) {
-    // SAFETY: a stream that is open.
-    unsafe { Stream::of(stream) }.on_mail();
+    // SAFETY: Envoy's pointer.
+    if let Some(stream) = unsafe { opened(stream) } {
+        stream.on_mail();
+    }
+}
+
+/// The stream behind Envoy's pointer. None where opening it has panicked: Envoy 1.40 refuses such a
+/// stream by itself, but older ones call its hooks.
+///
+/// # Safety
+///
+/// `pointer` came from `http_filter_new`, and `http_filter_destroy` has not had it.
+#[inline]
+unsafe fn opened(pointer: FilterModulePtr) -> Option<Rc<Stream>> {
+    // SAFETY: the caller's word; not null, so it is a stream.
+    (!pointer.is_null()).then(|| unsafe { Stream::of(pointer) })
+}
+
+/// Answers a request whose stream has not been opened, as Envoy 1.40 does; nothing else is seen of
+/// such a stream but this answer. What to do with headers.
+#[cold]
+fn refuse(name: &str, filter: FilterEnvoyPtr, direction: Direction) -> u32 {
+    if matches!(direction, Direction::Response) {
+        return headers_status::CONTINUE;
+    }
+    guard(name, (), || {
+        let reply = Reply {
+            status: 500,
+            details: b"wasmplugin.internal_error".to_vec(),
+            ..Reply::default()
+        };
+        // SAFETY: in the hook of a request's headers.
+        unsafe { host::send_response(filter, &reply) };
+    });
+    headers_status::STOP_ITERATION
 }
 
 /// The hooks that a message passes through in one direction.
@@ -187,12 +226,14 @@ macro_rules! message {
     ($direction:ident, $headers:ident, $body:ident, $trailers:ident) => {
         #[unsafe(no_mangle)]
         extern "C" fn $headers(
-            _filter: FilterEnvoyPtr,
+            filter: FilterEnvoyPtr,
             stream: FilterModulePtr,
             end_of_stream: bool,
         ) -> u32 {
-            // SAFETY: a stream that is open.
-            let stream = unsafe { Stream::of(stream) };
+            // SAFETY: Envoy's pointer.
+            let Some(stream) = (unsafe { opened(stream) }) else {
+                return refuse(stringify!($headers), filter, Direction::$direction);
+            };
             stream.on_headers(stringify!($headers), Direction::$direction, end_of_stream)
         }
 
@@ -202,15 +243,19 @@ macro_rules! message {
             stream: FilterModulePtr,
             end_of_stream: bool,
         ) -> u32 {
-            // SAFETY: a stream that is open.
-            let stream = unsafe { Stream::of(stream) };
+            // SAFETY: Envoy's pointer.
+            let Some(stream) = (unsafe { opened(stream) }) else {
+                return body_status::CONTINUE;
+            };
             stream.on_body(stringify!($body), Direction::$direction, end_of_stream)
         }
 
         #[unsafe(no_mangle)]
         extern "C" fn $trailers(_filter: FilterEnvoyPtr, stream: FilterModulePtr) -> u32 {
-            // SAFETY: a stream that is open.
-            let stream = unsafe { Stream::of(stream) };
+            // SAFETY: Envoy's pointer.
+            let Some(stream) = (unsafe { opened(stream) }) else {
+                return trailers_status::CONTINUE;
+            };
             stream.on_trailers(stringify!($trailers), Direction::$direction)
         }
     };
@@ -323,8 +368,10 @@ fn on_stream_call(
     id: u64,
     event: impl FnOnce() -> CallEvent,
 ) {
-    // SAFETY: a stream that is open.
-    unsafe { Stream::of(stream) }.on_call(name, id, event);
+    // SAFETY: Envoy's pointer.
+    if let Some(stream) = unsafe { opened(stream) } {
+        stream.on_call(name, id, event);
+    }
 }
 
 /// On the main thread, where all calls of configurations are made.
