@@ -233,6 +233,13 @@ pub(crate) mod callout_init {
     pub(crate) const CANNOT_CREATE_REQUEST: u32 = 4;
 }
 
+/// `http_callout_result`. Timeouts and failed connections are successes with an answer of Envoy's.
+pub(crate) mod callout_result {
+    pub(crate) const SUCCESS: u32 = 0;
+    pub(crate) const RESET: u32 = 1;
+    pub(crate) const EXCEED_RESPONSE_BUFFER_LIMIT: u32 = 2;
+}
+
 /// `metadata_source`.
 pub(crate) mod metadata_source {
     /// Written by filters, per stream.
@@ -691,14 +698,14 @@ unsafe extern "C" {
     );
 }
 
-// Callouts and streams to other clusters. The first three return a [`callout_init`].
+// Callouts and streams to other clusters. The first four return a [`callout_init`].
 //
 // - The id is written on success alone; ids of callouts and streams share one counter.
 // - The done hook never runs inside the starting call. With the stream (or configuration) that
 //   started it a callout is cancelled silently.
 // - Those of a configuration keep books that nothing guards: on the main thread only.
 unsafe extern "C" {
-    /// A timeout of 0 milliseconds is none. Brings no trailers, so only `benches/native` calls it.
+    /// A timeout of 0 milliseconds is none.
     pub(crate) fn envoy_dynamic_module_callback_http_filter_http_callout(
         filter: FilterEnvoyPtr,
         callout_id: *mut u64,
@@ -716,6 +723,15 @@ unsafe extern "C" {
         headers_size: usize,
         body: ModuleBuffer,
         end_stream: bool,
+        timeout_milliseconds: u64,
+    ) -> u32;
+    pub(crate) fn envoy_dynamic_module_callback_http_filter_config_http_callout(
+        config: ConfigEnvoyPtr,
+        callout_id: *mut u64,
+        cluster_name: ModuleBuffer,
+        headers: *mut ModuleHttpHeader,
+        headers_size: usize,
+        body: ModuleBuffer,
         timeout_milliseconds: u64,
     ) -> u32;
     pub(crate) fn envoy_dynamic_module_callback_http_filter_config_start_http_stream(

@@ -1,12 +1,12 @@
 //! Calls to other clusters, carried by a stream or by a filter configuration.
-//!
-//! All of them are what Envoy calls HTTP streams: its one-shot callouts have no trailers either way.
 
 use std::cell::RefCell;
 use std::collections::HashSet;
 use std::slice;
 
-use wasmplugin_host::proxy_wasm::{CallError, CallKind, CallRef, Callouts, Fields, Pair};
+use wasmplugin_host::proxy_wasm::{
+    CallError, CallEvent, CallKind, CallRef, Callouts, Fields, Pair, Response,
+};
 
 use crate::abi::*;
 use crate::host::{EnvoyStream, bytes};
@@ -30,15 +30,55 @@ impl Target {
 
     fn send_call(self, call: &CallRef<'_>) -> Result<u64, CallError> {
         let mut headers = headers(call.headers);
-        let end = match call.kind {
-            CallKind::Whole => call.trailers.is_empty(),
-            CallKind::Stream { end } => end,
+        let id = match call.kind {
+            CallKind::Whole if call.trailers.is_empty() => self.callout(call, &mut headers)?,
+            CallKind::Stream { end } => self.stream(call, &mut headers, end)?,
+            CallKind::Whole => {
+                let id = self.stream(call, &mut headers, false)?;
+                self.send_trailers(id, call.trailers);
+                id
+            }
         };
-        let id = self.stream(call, &mut headers, end)?;
-        if !call.trailers.is_empty() {
-            self.send_trailers(id, call.trailers);
-        }
         Ok(id)
+    }
+
+    fn callout(
+        self,
+        call: &CallRef<'_>,
+        headers: &mut [ModuleHttpHeader],
+    ) -> Result<u64, CallError> {
+        let mut id = 0;
+        let (cluster, body) = (
+            ModuleBuffer::new(call.cluster),
+            ModuleBuffer::new(call.body),
+        );
+        let (array, count, timeout) = (headers.as_mut_ptr(), headers.len(), call.timeout.into());
+        // SAFETY: see `Target`.
+        let result = unsafe {
+            match self {
+                Self::Stream(filter) => envoy_dynamic_module_callback_http_filter_http_callout(
+                    filter,
+                    &raw mut id,
+                    cluster,
+                    array,
+                    count,
+                    body,
+                    timeout,
+                ),
+                Self::Config(config) => {
+                    envoy_dynamic_module_callback_http_filter_config_http_callout(
+                        config,
+                        &raw mut id,
+                        cluster,
+                        array,
+                        count,
+                        body,
+                        timeout,
+                    )
+                }
+            }
+        };
+        started(result, id)
     }
 
     fn stream(
@@ -272,6 +312,31 @@ impl Callouts for ConfigCallouts {
 
     fn check(&mut self, cluster: &[u8]) -> Result<(), CallError> {
         Target::Config(self.0).check(cluster)
+    }
+}
+
+/// What a done hook says.
+///
+/// # Safety
+///
+/// The arguments of the running hook.
+pub(crate) unsafe fn event(
+    result: u32,
+    headers: *const EnvoyHttpHeader,
+    headers_size: usize,
+    chunks: *const EnvoyBuffer,
+    chunks_size: usize,
+) -> CallEvent {
+    if result != callout_result::SUCCESS {
+        return CallEvent::Lost;
+    }
+    // SAFETY: the caller's word: Envoy's arrays and what they point to live during the hook.
+    unsafe {
+        CallEvent::Response(Response {
+            headers: fields(headers, headers_size),
+            body: joined(chunks, chunks_size),
+            trailers: Fields::new(),
+        })
     }
 }
 

@@ -81,6 +81,29 @@ extern "C" fn envoy_dynamic_module_on_http_filter_config_scheduled(
 }
 
 #[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_config_http_callout_done(
+    envoy: ConfigEnvoyPtr,
+    config: ConfigModulePtr,
+    id: u64,
+    result: u32,
+    headers: *mut EnvoyHttpHeader,
+    headers_size: usize,
+    body_chunks: *mut EnvoyBuffer,
+    body_chunks_size: usize,
+) {
+    on_config_call(
+        "http_filter_config_http_callout_done",
+        envoy,
+        config,
+        id,
+        || {
+            // SAFETY: this hook's arguments.
+            unsafe { callout::event(result, headers, headers_size, body_chunks, body_chunks_size) }
+        },
+    );
+}
+
+#[unsafe(no_mangle)]
 extern "C" fn envoy_dynamic_module_on_http_filter_per_route_config_new(
     _name: EnvoyBuffer,
     settings: EnvoyBuffer,
@@ -135,6 +158,23 @@ extern "C" fn envoy_dynamic_module_on_http_filter_destroy(stream: FilterModulePt
             // SAFETY: the last hook of a stream.
             unsafe { Stream::destroy(stream) };
         }
+    });
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_http_callout_done(
+    filter: FilterEnvoyPtr,
+    stream: FilterModulePtr,
+    id: u64,
+    result: u32,
+    headers: *mut EnvoyHttpHeader,
+    headers_size: usize,
+    body_chunks: *mut EnvoyBuffer,
+    body_chunks_size: usize,
+) {
+    on_stream_call("http_filter_http_callout_done", filter, stream, id, || {
+        // SAFETY: this hook's arguments.
+        unsafe { callout::event(result, headers, headers_size, body_chunks, body_chunks_size) }
     });
 }
 
@@ -350,19 +390,6 @@ fn on_config_call(
 }
 
 // === hooks that Envoy wants and that do not concern us ===
-
-#[unsafe(no_mangle)]
-extern "C" fn envoy_dynamic_module_on_http_filter_http_callout_done(
-    _filter: FilterEnvoyPtr,
-    _stream: FilterModulePtr,
-    _id: u64,
-    _result: u32,
-    _headers: *mut EnvoyHttpHeader,
-    _headers_size: usize,
-    _body_chunks: *mut EnvoyBuffer,
-    _body_chunks_size: usize,
-) {
-}
 
 #[unsafe(no_mangle)]
 extern "C" fn envoy_dynamic_module_on_http_filter_downstream_above_write_buffer_high_watermark(

@@ -10,7 +10,7 @@ use crate::chain::tests::host::{Host, Trace};
 use crate::chain::{Context, Effect, Filter, Lent, Outage, Stream};
 use crate::proxy_wasm::{
     Address, Call, CallEvent, Capabilities, Caps, Direction, Event, Exchange, Failure, Instance,
-    Limits, Map, Metrics, Plugin, Runtime, SharedData, SharedQueues,
+    Limits, Map, Metrics, Plugin, Response, Runtime, SharedData, SharedQueues,
 };
 use crate::telemetry::{Level, Log};
 use crate::vm::{Engine, InstanceLimits};
@@ -79,9 +79,7 @@ fn run(plugin: &Arc<Guest>, kind: &str, way: usize) {
     if way >= 2 {
         let calls = stream.exchange().unwrap().calls.clone();
         for call in calls {
-            for event in answer() {
-                stream.on_call(call.id, event);
-            }
+            stream.on_call(call.id, answer());
         }
     }
     if way == 3 && !has_ended(&mut stream) {
@@ -100,12 +98,11 @@ fn has_ended(stream: &mut Stream) -> bool {
         > 0
 }
 
-fn answer() -> [CallEvent; 2] {
-    let headers = vec![(b":status".to_vec(), b"200".to_vec())];
-    [
-        CallEvent::Headers { headers, end: true },
-        CallEvent::Complete,
-    ]
+fn answer() -> CallEvent {
+    CallEvent::Response(Response {
+        headers: vec![(b":status".to_vec(), b"200".to_vec())],
+        ..Response::default()
+    })
 }
 
 /// An instance, as a plugin.
@@ -166,9 +163,7 @@ impl Guest {
     /// Answers the calls that no stream carries.
     fn answer_all(&self) {
         for token in std::mem::take(&mut *self.elsewhere.lock()) {
-            for event in answer() {
-                self.within(|instance| instance.on_call(token, event, 0, &mut None, &mut None));
-            }
+            self.within(|instance| instance.on_call(token, answer(), 0, &mut None, &mut None));
         }
     }
 }

@@ -23,9 +23,9 @@ pub type Fields = Vec<(Vec<u8>, Vec<u8>)>;
 /// What is wanted of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CallKind {
-    /// It is sent whole.
+    /// It is sent whole, and its answer comes whole.
     Whole,
-    /// It is the beginning of a stream.
+    /// It is the beginning of a stream: the answer comes in parts.
     Stream {
         /// Nothing follows what is sent now.
         end: bool,
@@ -159,7 +159,9 @@ impl AnswerPart {
 /// What happens to a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CallEvent {
-    /// The headers of its answer, be it Envoy's own.
+    /// Its answer is there, be it Envoy's own.
+    Response(Response),
+    /// The headers of an answer in parts.
     Headers {
         /// `:status` included.
         headers: Fields,
@@ -175,7 +177,7 @@ pub enum CallEvent {
     },
     /// Trailers, which are the end.
     Trailers(Fields),
-    /// The answer is over.
+    /// An answer in parts is over.
     Complete,
     /// There will be no answer: the connection broke in the middle of it, or the stream that
     /// carried the call has ended.
@@ -185,7 +187,7 @@ pub enum CallEvent {
 impl CallEvent {
     /// Whether nothing follows.
     pub const fn is_last(&self) -> bool {
-        matches!(self, Self::Complete | Self::Lost)
+        matches!(self, Self::Response(_) | Self::Complete | Self::Lost)
     }
 }
 

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use wasmplugin_host::chain::{BodyStatus, Effect, Filter, Stream};
 use wasmplugin_host::proxy_wasm::peers::{self, Peer};
 use wasmplugin_host::proxy_wasm::{
-    CallEvent, Callouts, Direction, Exchange, Failure, Instance, Map, RootHost,
+    CallEvent, Callouts, Direction, Exchange, Failure, Fields, Instance, Map, Response, RootHost,
 };
 
 use super::host::{BUFFER, Host, State, at};
@@ -266,7 +266,12 @@ fn happening(what: u8, len: usize) -> CallEvent {
     };
     let end = what & 0x10 != 0;
     match what & 7 {
-        0..=2 => CallEvent::Headers { headers: ok(), end },
+        0 => CallEvent::Response(Response {
+            headers: ok(),
+            body: bytes(len),
+            trailers: Fields::new(),
+        }),
+        1 | 2 => CallEvent::Headers { headers: ok(), end },
         3 | 4 => CallEvent::Data {
             bytes: bytes(len),
             end,

@@ -35,6 +35,7 @@ pub(super) enum GrpcCallback {
 /// An HTTP call has one callback, at its end.
 pub(super) fn http_steps(pending: &mut Pending, event: CallEvent) -> Vec<Step> {
     let answer = match event {
+        CallEvent::Response(answer) => answer,
         CallEvent::Headers { headers, end } => {
             pending.answer.headers = headers;
             if !end {
@@ -123,6 +124,7 @@ fn end_of(pending: &mut Pending, event: CallEvent) -> Option<(u32, Vec<u8>)> {
             Some((status.unwrap_or(code::UNKNOWN), grpc::message(&trailers)))
         }
         CallEvent::Lost | CallEvent::Complete => Some((code::UNAVAILABLE, Vec::new())),
+        CallEvent::Response(_) => Some((code::INTERNAL, Vec::new())),
     }
 }
 
@@ -164,7 +166,9 @@ pub(super) fn stream_steps(pending: &mut Pending, event: CallEvent) -> Vec<Step>
             steps
         }
         CallEvent::Trailers(trailers) => trailing(trailers).into(),
-        CallEvent::Lost | CallEvent::Complete => broken(code::INTERNAL).into(),
+        CallEvent::Lost | CallEvent::Complete | CallEvent::Response(_) => {
+            broken(code::INTERNAL).into()
+        }
     }
 }
 
