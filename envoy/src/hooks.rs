@@ -9,17 +9,16 @@ use std::rc::Rc;
 use std::slice;
 use std::sync::Arc;
 
-use wasmplugin_host::proxy_wasm::{CallEvent, Direction, Reply};
+use wasmplugin_host::proxy_wasm::{CallEvent, Direction};
 
 use crate::abi::*;
 use crate::bootstrap::Bootstrap;
 use crate::callout;
 use crate::config::Config;
 use crate::guard::guard;
-use crate::host;
 use crate::pin;
 use crate::route::Route;
-use crate::stream::Stream;
+use crate::stream::{self, Stream};
 
 /// Envoy's bytes, during the call.
 ///
@@ -210,13 +209,8 @@ fn refuse(name: &str, filter: FilterEnvoyPtr, direction: Direction) -> u32 {
         return headers_status::CONTINUE;
     }
     guard(name, (), || {
-        let reply = Reply {
-            status: 500,
-            details: b"wasmplugin.internal_error".to_vec(),
-            ..Reply::default()
-        };
         // SAFETY: in the hook of a request's headers.
-        unsafe { host::send_response(filter, &reply) };
+        unsafe { stream::refuse(filter, 500) };
     });
     headers_status::STOP_ITERATION
 }

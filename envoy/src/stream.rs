@@ -376,14 +376,24 @@ impl Stream {
         if self.completed.get() {
             return;
         }
-        let reply = Reply {
-            status: 503,
-            details: INTERNAL_ERROR.to_vec(),
-            ..Reply::default()
-        };
         // SAFETY: in a hook of this stream other than `stream_complete`, with no borrow of it.
-        unsafe { host::send_response(self.filter, &reply) };
+        unsafe { refuse(self.filter, 503) };
     }
+}
+
+/// Answers a stream that a bug of ours has ended.
+///
+/// # Safety
+///
+/// As [`host::send_response`].
+pub(crate) unsafe fn refuse(filter: FilterEnvoyPtr, status: u32) {
+    let reply = Reply {
+        status,
+        details: INTERNAL_ERROR.to_vec(),
+        ..Reply::default()
+    };
+    // SAFETY: the caller's word.
+    unsafe { host::send_response(filter, &reply) };
 }
 
 impl Peer for Stream {

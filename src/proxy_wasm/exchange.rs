@@ -235,7 +235,10 @@ pub enum Form {
 impl Reply {
     /// Puts in the headers that Envoy gives to a local reply, for plugins to see.
     fn prepare(&mut self, form: Form) {
+        let is_length = |(name, _): &(Vec<u8>, Vec<u8>)| name == b"content-length";
         self.headers.retain(|(name, _)| name != b":status");
+        let place = self.headers.iter().position(is_length);
+        self.headers.retain(|header| !is_length(header));
         self.form = form;
         if form == Form::Grpc {
             let status = self.grpc_status.unwrap_or(of_http(self.status));
@@ -243,37 +246,23 @@ impl Reply {
             headers.insert(0, (b":status".to_vec(), b"200".to_vec()));
             headers.push((b"content-type".to_vec(), b"application/grpc".to_vec()));
             headers.push((b"grpc-status".to_vec(), status.to_string().into_bytes()));
-            headers.retain(|(name, _)| name != b"content-length");
             if !self.body.is_empty() {
                 headers.push((b"grpc-message".to_vec(), percent_encoded(&self.body)));
             }
             return;
         }
-        let status = self.status.to_string().into_bytes();
-        self.headers.insert(0, (b":status".to_vec(), status));
-        if self.body.is_empty() {
-            self.headers.retain(|(name, _)| name != b"content-length");
-        } else {
+        if !self.body.is_empty() {
             let length = self.body.len().to_string().into_bytes();
-            let is_length = |(name, _): &(Vec<u8>, Vec<u8>)| name == b"content-length";
-            match self.headers.iter().position(is_length) {
-                Some(at) => {
-                    let mut count = 0;
-                    self.headers.retain(|header| {
-                        count += usize::from(is_length(header));
-                        count < 2 || !is_length(header)
-                    });
-                    if let Some((_, value)) = self.headers.get_mut(at) {
-                        *value = length;
-                    }
-                }
-                None => self.headers.push((b"content-length".to_vec(), length)),
-            }
+            let place = place.unwrap_or(self.headers.len());
+            self.headers
+                .insert(place, (b"content-length".to_vec(), length));
             if find(&self.headers, b"content-type").is_none() {
                 let text = (b"content-type".to_vec(), b"text/plain".to_vec());
                 self.headers.push(text);
             }
         }
+        let status = self.status.to_string().into_bytes();
+        self.headers.insert(0, (b":status".to_vec(), status));
     }
 
     /// Takes out what Envoy generates, the status as plugins left it.
