@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
+use parking_lot::Mutex;
 use wasmplugin_host::control::Process;
 use wasmplugin_host::telemetry::{Level, Log as _, report_html, report_json};
 
@@ -31,21 +32,43 @@ pub(crate) struct Bootstrap {
     is_done: AtomicBool,
 }
 
-/// A scheduler of the extension, deleted when dropped.
+/// The way to the main thread, closed when the extension ends: Envoy's own scheduler does not notice
+/// that what it wakes is gone.
 #[derive(Debug)]
-struct Scheduler(BootstrapSchedulerPtr);
+struct Scheduler(Mutex<Option<BootstrapSchedulerPtr>>);
 
 // SAFETY: Envoy lets any thread commit to and delete a scheduler.
 unsafe impl Send for Scheduler {}
-// SAFETY: as above.
+// SAFETY: as above; the lock is held meanwhile.
 unsafe impl Sync for Scheduler {}
 
-impl Drop for Scheduler {
+impl Scheduler {
+    fn commit(&self) {
+        if let Some(scheduler) = *self.0.lock() {
+            // SAFETY: it lives as long as it is here, where the lock is held; any thread.
+            unsafe {
+                envoy_dynamic_module_callback_bootstrap_extension_config_scheduler_commit(
+                    scheduler, 0,
+                );
+            };
+        }
+    }
+
+    fn close(&self) {
+        if let Some(scheduler) = self.0.lock().take() {
+            // SAFETY: made by Envoy, deleted once.
+            unsafe {
+                envoy_dynamic_module_callback_bootstrap_extension_config_scheduler_delete(
+                    scheduler,
+                );
+            };
+        }
+    }
+}
+
+impl Drop for Bootstrap {
     fn drop(&mut self) {
-        // SAFETY: made by Envoy, deleted once.
-        unsafe {
-            envoy_dynamic_module_callback_bootstrap_extension_config_scheduler_delete(self.0)
-        };
+        self.scheduler.close();
     }
 }
 
@@ -85,7 +108,7 @@ impl Bootstrap {
         start::leave_to_bootstrap(true);
         Some(Self {
             process: Arc::clone(process),
-            scheduler: Arc::new(Scheduler(scheduler)),
+            scheduler: Arc::new(Scheduler(Mutex::new(Some(scheduler)))),
             is_done: AtomicBool::new(false),
         })
     }
@@ -100,24 +123,12 @@ impl Bootstrap {
             if !process.wait(limit) {
                 start::warn(limit);
             }
-            // SAFETY: it lives as long as we hold it; any thread.
-            unsafe {
-                envoy_dynamic_module_callback_bootstrap_extension_config_scheduler_commit(
-                    scheduler.0,
-                    0,
-                );
-            };
+            scheduler.commit();
         };
         let waiter = thread::Builder::new().name("wasmplugin-start".to_owned());
         if waiter.spawn(wait).is_err() {
             error("cannot start a thread: Envoy does not wait for plugins");
-            // SAFETY: as above.
-            unsafe {
-                envoy_dynamic_module_callback_bootstrap_extension_config_scheduler_commit(
-                    self.scheduler.0,
-                    0,
-                );
-            };
+            self.scheduler.commit();
         }
     }
 

@@ -17,6 +17,11 @@ pub(crate) const CONNECTIONS: usize = 32;
 /// A round goes round the sides so many times: what disturbs it for a second disturbs all alike.
 const SLICES: usize = 20;
 
+/// Latencies are taken in windows, in turn for each side, and the median window counts: the
+/// machine's own pauses of milliseconds are in some of them, and alone decide the p99 of a second.
+const WINDOW: Duration = Duration::from_millis(50);
+const WINDOWS: usize = 20;
+
 /// Work of a plugin, or of several in a row.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Case {
@@ -110,12 +115,14 @@ pub(crate) fn measure(options: &Options, case: Case) -> (Case, Value) {
         // The same for all: what half loads the slowest.
         let peaks = all.iter().map(|measured| measured.rate.median());
         rate = peaks.fold(f64::INFINITY, f64::min) / 2.0;
-        let length = options.pick(Duration::from_millis(500), Duration::from_secs(1));
-        for run in &mut runs {
-            let latencies = run.load.run_at(rate, length);
-            let measured = &mut all[run.side as usize];
-            measured.p50.extend([latencies.quantile(0.5)]);
-            measured.p99.extend([latencies.quantile(0.99)]);
+        let windows = options.pick(5, WINDOWS);
+        for _ in 0..windows {
+            for run in &mut runs {
+                let latencies = run.load.run_at(rate, WINDOW);
+                let measured = &mut all[run.side as usize];
+                measured.p50.extend([latencies.quantile(0.5)]);
+                measured.p99.extend([latencies.quantile(0.99)]);
+            }
         }
         eprintln!("{}: round {} of {}", case.name, round + 1, options.rounds);
     }
