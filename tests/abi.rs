@@ -58,7 +58,6 @@ const ROUTE_REQUIRED: &[&str] = &[
 const HTTP_OPTIONAL: &[&str] = &[
     "http_filter_local_reply",
     "http_filter_config_scheduled",
-    "http_filter_config_http_callout_done",
     "http_filter_config_http_stream_headers",
     "http_filter_config_http_stream_data",
     "http_filter_config_http_stream_trailers",

@@ -10,7 +10,9 @@
 mod support;
 
 use std::fs;
-use std::sync::atomic::AtomicBool;
+use std::io::Write as _;
+use std::net::TcpStream;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -306,3 +308,57 @@ fn one_of_many(port: u16, client: usize, n: usize) {
         }
     }
 }
+
+/// Calls that no stream carries are carried by a configuration. One that is discovered ends where its
+/// last stream does, on a worker, while its calls are the main thread's.
+#[test]
+fn a_discovered_filter_goes_while_its_calls_are_open() {
+    let guests = Guests::new();
+    let probe = guests.file("probe.wasm", &module::guest("probe-0_2_1"));
+    let silent = Server::start(|_| Answer::Silence);
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("filter.yaml");
+    let write = |n: u32| {
+        let program = serde_json::Value::from(format!("{CALLS}# version {n}"));
+        let annotations =
+            format!("metadata: {{ annotations: {{ wasmplugin.io/raw-plugin-config: {program} }},");
+        let plugins = plugin("calls", &probe, "").replace("metadata: {", &annotations);
+        discover_filter(&file, &format!("plugins:\n{plugins}"));
+    };
+    for version in ENVOYS {
+        write(0);
+        let bootstrap = Bootstrap::new(silent.port()).discovered_filter(&file);
+        let envoy = Envoy::start(version, &bootstrap.render());
+        let is_over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let over = Over(&is_over);
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    while !is_over.load(Ordering::Acquire) {
+                        let mut client =
+                            TcpStream::connect(("127.0.0.1", bootstrap.port())).expect("Envoy");
+                        client
+                            .write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+                            .expect("to send");
+                        thread::sleep(Duration::from_millis(30));
+                    }
+                });
+            }
+            for n in 1..30 {
+                thread::sleep(Duration::from_millis(200));
+                write(n);
+            }
+            drop(over);
+        });
+        println!("{version}: {} calls", silent.gets("/call"));
+        let (status, log) = envoy.quit();
+        assert!(status.success(), "{status}:\n{log}");
+    }
+}
+
+/// What the plugin of [`a_discovered_filter_goes_while_its_calls_are_open`] does.
+const CALLS: &str = r#"
+mute: context_create vm_start configure request_headers request_body response_headers response_body log done delete http_call_response tick
+configure: tick 5
+tick: quiet http_call "callouts" {":method"=GET, ":path"="/call", ":authority"=a} "" "" 1000
+"#;

@@ -698,7 +698,7 @@ unsafe extern "C" {
     );
 }
 
-// Callouts and streams to other clusters. The first four return a [`callout_init`].
+// Callouts and streams to other clusters. The first three return a [`callout_init`].
 //
 // - The id is written on success alone; ids of callouts and streams share one counter.
 // - The done hook never runs inside the starting call. With the stream (or configuration) that
@@ -723,15 +723,6 @@ unsafe extern "C" {
         headers_size: usize,
         body: ModuleBuffer,
         end_stream: bool,
-        timeout_milliseconds: u64,
-    ) -> u32;
-    pub(crate) fn envoy_dynamic_module_callback_http_filter_config_http_callout(
-        config: ConfigEnvoyPtr,
-        callout_id: *mut u64,
-        cluster_name: ModuleBuffer,
-        headers: *mut ModuleHttpHeader,
-        headers_size: usize,
-        body: ModuleBuffer,
         timeout_milliseconds: u64,
     ) -> u32;
     pub(crate) fn envoy_dynamic_module_callback_http_filter_config_start_http_stream(

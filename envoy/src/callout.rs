@@ -3,12 +3,14 @@
 use std::cell::RefCell;
 use std::collections::HashSet;
 use std::slice;
+use std::sync::Arc;
 
 use wasmplugin_host::proxy_wasm::{
     CallError, CallEvent, CallKind, CallRef, Callouts, Fields, Pair, Response,
 };
 
 use crate::abi::*;
+use crate::carried::Carried;
 use crate::host::{EnvoyStream, bytes};
 
 /// Who carries calls: Envoy has each callback twice.
@@ -30,55 +32,22 @@ impl Target {
 
     fn send_call(self, call: &CallRef<'_>) -> Result<u64, CallError> {
         let mut headers = headers(call.headers);
-        let id = match call.kind {
-            CallKind::Whole if call.trailers.is_empty() => self.callout(call, &mut headers)?,
-            CallKind::Stream { end } => self.stream(call, &mut headers, end)?,
-            CallKind::Whole => {
+        let id = match (self, call.kind) {
+            // A callout of a configuration cannot be taken back: see `Carried`.
+            (Self::Stream(filter), CallKind::Whole) if call.trailers.is_empty() => {
+                callout(filter, call, &mut headers)?
+            }
+            (_, CallKind::Whole) if call.trailers.is_empty() => {
+                self.stream(call, &mut headers, true)?
+            }
+            (_, CallKind::Stream { end }) => self.stream(call, &mut headers, end)?,
+            (_, CallKind::Whole) => {
                 let id = self.stream(call, &mut headers, false)?;
                 self.send_trailers(id, call.trailers);
                 id
             }
         };
         Ok(id)
-    }
-
-    fn callout(
-        self,
-        call: &CallRef<'_>,
-        headers: &mut [ModuleHttpHeader],
-    ) -> Result<u64, CallError> {
-        let mut id = 0;
-        let (cluster, body) = (
-            ModuleBuffer::new(call.cluster),
-            ModuleBuffer::new(call.body),
-        );
-        let (array, count, timeout) = (headers.as_mut_ptr(), headers.len(), call.timeout.into());
-        // SAFETY: see `Target`.
-        let result = unsafe {
-            match self {
-                Self::Stream(filter) => envoy_dynamic_module_callback_http_filter_http_callout(
-                    filter,
-                    &raw mut id,
-                    cluster,
-                    array,
-                    count,
-                    body,
-                    timeout,
-                ),
-                Self::Config(config) => {
-                    envoy_dynamic_module_callback_http_filter_config_http_callout(
-                        config,
-                        &raw mut id,
-                        cluster,
-                        array,
-                        count,
-                        body,
-                        timeout,
-                    )
-                }
-            }
-        };
-        started(result, id)
     }
 
     fn stream(
@@ -214,6 +183,28 @@ impl Target {
     }
 }
 
+/// A call of the stream `filter` that is sent whole, and whose answer comes whole.
+fn callout(
+    filter: FilterEnvoyPtr,
+    call: &CallRef<'_>,
+    headers: &mut [ModuleHttpHeader],
+) -> Result<u64, CallError> {
+    let mut id = 0;
+    // SAFETY: see `Target`.
+    let result = unsafe {
+        envoy_dynamic_module_callback_http_filter_http_callout(
+            filter,
+            &raw mut id,
+            ModuleBuffer::new(call.cluster),
+            headers.as_mut_ptr(),
+            headers.len(),
+            ModuleBuffer::new(call.body),
+            call.timeout.into(),
+        )
+    };
+    started(result, id)
+}
+
 thread_local! {
     /// The clusters to which the last request from this thread was sent.
     static REACHABLE: RefCell<HashSet<Box<[u8]>>> = RefCell::default();
@@ -278,40 +269,51 @@ pub(crate) unsafe fn reset(filter: FilterEnvoyPtr, id: u64) {
     Target::Stream(filter).reset(id);
 }
 
+/// Resets a call that the configuration carries.
+///
+/// # Safety
+///
+/// On the main thread, as long as `config` lives.
+pub(crate) unsafe fn reset_carried(config: ConfigEnvoyPtr, id: u64) {
+    Target::Config(config).reset(id);
+}
+
 /// Calls of a filter configuration.
 #[derive(Debug)]
-pub(crate) struct ConfigCallouts(ConfigEnvoyPtr);
-
-// SAFETY: it is lent to instances, which may move between threads, but only for calls that are made
-// on the main thread.
-unsafe impl Send for ConfigCallouts {}
+pub(crate) struct ConfigCallouts(Arc<Carried>);
 
 impl ConfigCallouts {
-    /// The calls of `config`.
+    /// The calls of a configuration.
     ///
     /// # Safety
     ///
-    /// Used on the main thread, during a hook of `config`.
-    pub(crate) unsafe fn new(config: ConfigEnvoyPtr) -> Self {
-        Self(config)
+    /// Used on the main thread, during a hook of that configuration.
+    pub(crate) unsafe fn new(carried: &Arc<Carried>) -> Self {
+        Self(Arc::clone(carried))
+    }
+
+    fn target(&self) -> Target {
+        Target::Config(self.0.config())
     }
 }
 
 impl Callouts for ConfigCallouts {
     fn call(&mut self, call: &CallRef<'_>) -> Result<u64, CallError> {
-        Target::Config(self.0).call(call)
+        let id = self.target().call(call)?;
+        self.0.add(id);
+        Ok(id)
     }
 
     fn send(&mut self, id: u64, data: &[u8], end: bool) -> bool {
-        Target::Config(self.0).send(id, data, end)
+        self.target().send(id, data, end)
     }
 
     fn reset(&mut self, id: u64) {
-        Target::Config(self.0).reset(id);
+        self.target().reset(id);
     }
 
     fn check(&mut self, cluster: &[u8]) -> Result<(), CallError> {
-        Target::Config(self.0).check(cluster)
+        self.target().check(cluster)
     }
 }
 

@@ -11,6 +11,7 @@ use wasmplugin_host::telemetry::{Level, Log as _};
 
 use crate::abi::*;
 use crate::callout::ConfigCallouts;
+use crate::carried::{Carried, reset_ending};
 use crate::log::{self, EnvoyLog};
 use crate::metrics::MetricIds;
 use crate::start;
@@ -25,6 +26,7 @@ pub(crate) struct Config {
     number: u64,
     phases: PhaseSet,
     metrics: MetricIds,
+    calls: Arc<Carried>,
     /// Taken when dropped.
     deployment: Option<Arc<Deployment>>,
     process: Arc<Process>,
@@ -80,6 +82,8 @@ impl Config {
             number,
             // SAFETY: the caller's word.
             metrics: unsafe { MetricIds::define(config) },
+            // SAFETY: the caller's word.
+            calls: unsafe { Carried::new(config) },
             phases,
             deployment: Some(deployment),
             process: Arc::clone(process),
@@ -93,19 +97,33 @@ impl Config {
     /// In `http_filter_config_scheduled` of `config`, which is this one.
     pub(crate) unsafe fn on_main_thread(&self, config: ConfigEnvoyPtr) {
         threads().came();
+        reset_ending();
         // SAFETY: the caller's word.
         if let Some(mut metrics) = unsafe { self.metrics.of_config(config) } {
             self.process.flush_metrics(&mut metrics);
         }
         // SAFETY: the caller's word.
-        let callouts = unsafe { ConfigCallouts::new(config) };
+        let callouts = unsafe { ConfigCallouts::new(&self.calls) };
         self.process
             .run_tasks(self.number, &mut Some(Box::new(callouts)));
     }
 
-    /// Something has happened to a call that this configuration carries.
+    /// Something has happened to a call that this configuration carries. After its last event, the
+    /// configuration may be gone when this returns.
     pub(crate) fn on_call(&self, id: u64, event: CallEvent) {
+        let is_last = event.is_last();
+        let calls = Arc::clone(&self.calls);
         self.process.on_call(self.number, id, event);
+        if is_last {
+            calls.remove(id);
+        }
+    }
+
+    /// Envoy lets go of this configuration.
+    pub(crate) fn end(&self) {
+        // First: it leads nobody to the main thread any more.
+        threads().remove_config(self.number);
+        self.calls.end();
     }
 
     /// A stream of this configuration ends. Where Envoy takes metrics from streams alone, it is time
@@ -153,7 +171,6 @@ impl Config {
 
 impl Drop for Config {
     fn drop(&mut self) {
-        threads().remove_config(self.number);
         log::close_unless(|| threads().has_configs());
         self.process.lose_calls(self.number);
         if let Some(deployment) = self.deployment.take() {

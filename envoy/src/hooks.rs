@@ -62,7 +62,8 @@ extern "C" fn envoy_dynamic_module_on_http_filter_config_new(
 extern "C" fn envoy_dynamic_module_on_http_filter_config_destroy(config: ConfigModulePtr) {
     guard("http_filter_config_destroy", (), || {
         // SAFETY: the count that `config_new` left with Envoy, which gives it back once.
-        drop(unsafe { Arc::from_raw(config.cast::<Config>()) });
+        let config = unsafe { Arc::from_raw(config.cast::<Config>()) };
+        config.end();
     });
 }
 
@@ -77,29 +78,6 @@ extern "C" fn envoy_dynamic_module_on_http_filter_config_scheduled(
         // SAFETY: this hook's arguments; what `config_new` returned lives during the call.
         unsafe { (*config.cast::<Config>()).on_main_thread(envoy) };
     });
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn envoy_dynamic_module_on_http_filter_config_http_callout_done(
-    envoy: ConfigEnvoyPtr,
-    config: ConfigModulePtr,
-    id: u64,
-    result: u32,
-    headers: *mut EnvoyHttpHeader,
-    headers_size: usize,
-    body_chunks: *mut EnvoyBuffer,
-    body_chunks_size: usize,
-) {
-    on_config_call(
-        "http_filter_config_http_callout_done",
-        envoy,
-        config,
-        id,
-        || {
-            // SAFETY: this hook's arguments.
-            unsafe { callout::event(result, headers, headers_size, body_chunks, body_chunks_size) }
-        },
-    );
 }
 
 #[unsafe(no_mangle)]

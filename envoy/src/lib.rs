@@ -10,6 +10,7 @@
 mod abi;
 mod bootstrap;
 mod callout;
+mod carried;
 mod config;
 mod guard;
 mod hooks;

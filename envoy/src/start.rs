@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use wasmplugin_host::control::{Deployment, Process};
 use wasmplugin_host::telemetry::{Level, Log as _};
 
+use crate::carried::reset_ending;
 use crate::log::EnvoyLog;
 
 /// The bootstrap extension will wait.
@@ -30,6 +31,9 @@ pub(crate) fn leave_to_bootstrap(is_left: bool) {
 /// The longest that an update may hold the main thread: enough to compile what is of usual size, and
 /// little to those who wait for that thread. Workers go on meanwhile.
 const UPDATE_WAIT: Duration = Duration::from_secs(1);
+
+/// How long the main thread is deaf meanwhile.
+const STEP: Duration = Duration::from_millis(5);
 
 /// Holds Envoy, which serves, until those plugins are ready that nobody has to fetch; the others
 /// come in the background. An update may be of many configurations, and others may follow: all of
@@ -46,7 +50,15 @@ pub(crate) fn hold_update(process: &Process) {
     let limit = LAST.get().map_or(UPDATE_WAIT, |(end, left)| {
         UPDATE_WAIT.min(left + begin.saturating_duration_since(end))
     });
-    process.wait_nearby(limit);
+    let deadline = begin + limit;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if process.wait_nearby(left.min(STEP)) || left.is_zero() {
+            break;
+        }
+        // Workers may wait for this thread meanwhile.
+        reset_ending();
+    }
     let end = Instant::now();
     let left = limit.saturating_sub(end.saturating_duration_since(begin));
     LAST.set(Some((end, left)));

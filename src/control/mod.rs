@@ -293,13 +293,13 @@ impl Process {
     }
 
     /// Waits up to `limit` until each plugin that can be loaded without the network has come up or
-    /// failed once.
-    pub fn wait_nearby(&self, limit: Duration) {
+    /// failed once. Whether they have.
+    pub fn wait_nearby(&self, limit: Duration) -> bool {
         let is_done = || {
             let deployments = self.living_deployments();
             deployments.iter().all(|of| of.is_tried_nearby())
         };
-        self.wait_for_progress(Instant::now() + limit, is_done);
+        self.wait_for_progress(Instant::now() + limit, is_done)
     }
 
     /// Waits until `is_done`, which is asked again after each progress. Whether it is.

@@ -18,6 +18,8 @@ mod binding_log;
 mod bootstrap;
 #[path = "../../envoy/src/callout.rs"]
 mod callout;
+#[path = "../../envoy/src/carried.rs"]
+mod carried;
 #[path = "../../envoy/src/config.rs"]
 mod config;
 #[path = "../../envoy/src/hooks.rs"]
