@@ -31,7 +31,7 @@ const AT_ONCE: usize = 40;
 const PARALLEL: usize = 6;
 
 /// The same for cases that seemed to fail.
-const CAREFUL: usize = 4;
+const CAREFUL: usize = 1;
 
 /// Plugins of others can be large.
 const START: Duration = Duration::from_secs(300);
