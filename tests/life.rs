@@ -344,8 +344,8 @@ fn a_discovered_filter_goes_while_its_calls_are_open() {
                     }
                 });
             }
-            for n in 1..30 {
-                thread::sleep(Duration::from_millis(200));
+            for n in 1..15 {
+                thread::sleep(Duration::from_millis(150));
                 write(n);
             }
             drop(over);

@@ -32,21 +32,18 @@ impl Target {
 
     fn send_call(self, call: &CallRef<'_>) -> Result<u64, CallError> {
         let mut headers = headers(call.headers);
-        let id = match (self, call.kind) {
-            // A callout of a configuration cannot be taken back: see `Carried`.
-            (Self::Stream(filter), CallKind::Whole) if call.trailers.is_empty() => {
-                callout(filter, call, &mut headers)?
-            }
-            (_, CallKind::Whole) if call.trailers.is_empty() => {
-                self.stream(call, &mut headers, true)?
-            }
-            (_, CallKind::Stream { end }) => self.stream(call, &mut headers, end)?,
-            (_, CallKind::Whole) => {
-                let id = self.stream(call, &mut headers, false)?;
-                self.send_trailers(id, call.trailers);
-                id
-            }
+        let end = match call.kind {
+            CallKind::Whole => call.trailers.is_empty(),
+            CallKind::Stream { end } => end,
         };
+        let id = match (self, call.kind) {
+            // One of a configuration could not be taken back: see `Carried`.
+            (Self::Stream(filter), CallKind::Whole) if end => callout(filter, call, &mut headers)?,
+            _ => self.stream(call, &mut headers, end)?,
+        };
+        if !call.trailers.is_empty() {
+            self.send_trailers(id, call.trailers);
+        }
         Ok(id)
     }
 

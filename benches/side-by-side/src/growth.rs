@@ -129,17 +129,9 @@ fn curve(options: &Options, unit: &str, points: impl Iterator<Item = Point>) -> 
             added(options, directory.path(), &point)
         })
         .collect();
-    let slope = |side: &str| {
-        let of = |point: &Value| {
-            let y = point[side]["median"].as_f64()?;
-            Some((point["x"].as_f64()?, y))
-        };
-        slope(&measured.iter().filter_map(of).collect::<Vec<_>>())
-    };
     json!({
         "x": unit,
         "y": "added CPU, µs a request",
-        "slope": { "v8": slope("v8"), "ours": slope("ours") },
         "points": measured,
     })
 }
@@ -229,13 +221,15 @@ fn guest_size(options: &Options) -> Value {
     json!({ "x": "MB of guest", "y": "seconds to the first answer", "points": points })
 }
 
-/// By least squares.
-fn slope(points: &[(f64, f64)]) -> f64 {
+/// How much more a side of `curve` is for each more, by least squares.
+pub(crate) fn slope(curve: &Value, side: &str) -> f64 {
+    let of = |point: &Value| Some((point["x"].as_f64()?, point[side]["median"].as_f64()?));
+    let points = curve["points"].as_array().into_iter().flatten();
+    let points: Vec<_> = points.filter_map(of).collect();
     let count = number(points.len());
     let mean = |of: fn(&(f64, f64)) -> f64| points.iter().map(of).sum::<f64>() / count;
     let (x, y) = (mean(|point| point.0), mean(|point| point.1));
     let both: f64 = points.iter().map(|(px, py)| (px - x) * (py - y)).sum();
     let square: f64 = points.iter().map(|(px, _)| (px - x).powi(2)).sum();
-    let slope = both / square;
-    (slope * 1e4).round() / 1e4
+    both / square
 }

@@ -47,6 +47,9 @@ fn main() {
             }
             None => print!("{}", summary::readme(&report)),
         }
+        // Shown with the directory.
+        let kept = options.out.join("README.md");
+        fs::write(kept, summary::markdown(&report)).expect("the report");
         report.plot(&options.out);
         return;
     }

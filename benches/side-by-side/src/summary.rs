@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use crate::case;
+use crate::growth;
 use crate::report::Report;
 
 /// A measure that has to come out below a number: its name, what it is the ratio of, the number.
@@ -172,15 +173,18 @@ pub(crate) fn markdown(report: &Report) -> String {
         line(&mut text, format_args!("| {cells} |"));
     }
     if let Some(growth) = report.at("/growth").as_object().filter(|g| !g.is_empty()) {
-        text += "\n| growth | by | slope, V8 | slope, ours |\n|---|---|---|---|\n";
+        text += "\n| growth of | for each more of | V8 | wasmplugin |\n|---|---|---|---|\n";
         for (name, curve) in growth {
-            let (by, slope) = (&curve["x"], &curve["slope"]);
-            let by = by.as_str().unwrap_or_default();
+            let word = |field: &str| curve[field].as_str().unwrap_or_default().to_owned();
+            let slope = |side| growth::slope(curve, side);
             line(
                 &mut text,
                 format_args!(
-                    "| [{name}]({name}.svg) | {by} | {} | {} |",
-                    slope["v8"], slope["ours"]
+                    "| [{}]({name}.svg) | {} | {:.4} | {:.4} |",
+                    word("y"),
+                    word("x"),
+                    slope("v8"),
+                    slope("ours")
                 ),
             );
         }
