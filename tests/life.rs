@@ -234,6 +234,15 @@ fn a_discovered_filter_does_not_wait_for_the_network() {
     }
 }
 
+/// A plugin that runs `program`, which `tests/guests/probe` describes.
+fn probe(guests: &Guests, program: &str) -> String {
+    let module = guests.file("probe.wasm", &module::guest("probe-0_2_1"));
+    let program = serde_json::Value::from(program);
+    let annotations =
+        format!("metadata: {{ annotations: {{ wasmplugin.io/raw-plugin-config: {program} }},");
+    plugin("probe", &module, "").replace("metadata: {", &annotations)
+}
+
 /// What a stream of [`a_stream_has_nothing_of_one_before_it`] does.
 const PROGRAM: &str = r#"
 mute: context_create vm_start configure request_headers request_body response_headers response_body log done delete http_call_response
@@ -250,13 +259,8 @@ response_headers: quiet get_property "mine"; if $status == 0 { quiet add 2 "x-ke
 #[test]
 fn a_stream_has_nothing_of_one_before_it() {
     let guests = Guests::new();
-    let probe = guests.file("probe.wasm", &module::guest("probe-0_2_1"));
     let upstream = Upstream::marks();
-    let annotations = format!(
-        "metadata: {{ annotations: {{ wasmplugin.io/raw-plugin-config: {} }},",
-        serde_json::Value::from(PROGRAM)
-    );
-    let plugins = plugin("probe", &probe, "").replace("metadata: {", &annotations);
+    let plugins = probe(&guests, PROGRAM);
     let bootstrap = Bootstrap::new(upstream.port()).filter(&format!("plugins:\n{plugins}"));
     let port = bootstrap.port();
     for version in ENVOYS {
@@ -314,16 +318,17 @@ fn one_of_many(port: u16, client: usize, n: usize) {
 #[test]
 fn a_discovered_filter_goes_while_its_calls_are_open() {
     let guests = Guests::new();
-    let probe = guests.file("probe.wasm", &module::guest("probe-0_2_1"));
     let silent = Server::start(|_| Answer::Silence);
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("filter.yaml");
     let write = |n: u32| {
-        let program = serde_json::Value::from(format!("{CALLS}# version {n}"));
-        let annotations =
-            format!("metadata: {{ annotations: {{ wasmplugin.io/raw-plugin-config: {program} }},");
-        let plugins = plugin("calls", &probe, "").replace("metadata: {", &annotations);
+        let plugins = probe(&guests, &CALLS.replace("VERSION", &n.to_string()));
         discover_filter(&file, &format!("plugins:\n{plugins}"));
+    };
+    let await_calls = |n: u32| {
+        wait_for("calls of the version", LIMIT, || {
+            (silent.gets(&format!("/call/{n}/")) >= MANY).then_some(())
+        });
     };
     for version in ENVOYS {
         write(0);
@@ -334,31 +339,36 @@ fn a_discovered_filter_goes_while_its_calls_are_open() {
             let over = Over(&is_over);
             for _ in 0..4 {
                 scope.spawn(|| {
-                    while !is_over.load(Ordering::Acquire) {
+                    while !is_over.load(Ordering::Relaxed) {
                         let mut client =
                             TcpStream::connect(("127.0.0.1", bootstrap.port())).expect("Envoy");
                         client
                             .write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
                             .expect("to send");
+                        // Nobody answers; then it leaves, and its stream ends.
                         thread::sleep(Duration::from_millis(30));
                     }
                 });
             }
-            for n in 1..15 {
-                thread::sleep(Duration::from_millis(150));
+            await_calls(0);
+            for n in 1..20 {
                 write(n);
+                await_calls(n);
             }
             drop(over);
         });
-        println!("{version}: {} calls", silent.gets("/call"));
         let (status, log) = envoy.quit();
         assert!(status.success(), "{status}:\n{log}");
+        silent.forget();
     }
 }
+
+/// Calls that are open when the next version comes.
+const MANY: usize = 50;
 
 /// What the plugin of [`a_discovered_filter_goes_while_its_calls_are_open`] does.
 const CALLS: &str = r#"
 mute: context_create vm_start configure request_headers request_body response_headers response_body log done delete http_call_response tick
 configure: tick 5
-tick: quiet http_call "callouts" {":method"=GET, ":path"="/call", ":authority"=a} "" "" 1000
+tick: quiet http_call "callouts" {":method"=GET, ":path"="/call/VERSION/", ":authority"=a} "" "" 1000
 "#;

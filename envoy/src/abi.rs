@@ -701,9 +701,10 @@ unsafe extern "C" {
 // Callouts and streams to other clusters. The first three return a [`callout_init`].
 //
 // - The id is written on success alone; ids of callouts and streams share one counter.
-// - The done hook never runs inside the starting call. With the stream (or configuration) that
-//   started it a callout is cancelled silently.
-// - Those of a configuration keep books that nothing guards: on the main thread only.
+// - The done hook never runs inside the starting call. With the stream that started it a callout is
+//   cancelled silently.
+// - Those of a configuration keep books that nothing guards: on the main thread only. Envoy itself
+//   cancels them wherever the configuration ends, which crashes elsewhere: see `carried`.
 unsafe extern "C" {
     /// A timeout of 0 milliseconds is none.
     pub(crate) fn envoy_dynamic_module_callback_http_filter_http_callout(

@@ -8,9 +8,10 @@
 use std::cell::Cell;
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 use wasmplugin_host::control::Threads as _;
 
 use crate::abi::ConfigEnvoyPtr;
@@ -22,7 +23,13 @@ use crate::threads::threads;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Configurations that wait for the main thread.
-static ENDING: Mutex<Vec<Arc<Carried>>> = Mutex::new(Vec::new());
+static ENDING: Mutex<Vec<Ending>> = Mutex::new(Vec::new());
+
+/// A configuration that waits until the sender is gone.
+struct Ending {
+    calls: Arc<Carried>,
+    _done: Sender<()>,
+}
 
 thread_local! {
     /// This is Envoy's main thread.
@@ -35,9 +42,6 @@ pub(crate) struct Carried {
     config: ConfigEnvoyPtr,
     /// Those that Envoy may still have something to say of.
     open: Mutex<HashSet<u64>>,
-    /// The main thread is done with them.
-    are_over: Mutex<bool>,
-    over: Condvar,
 }
 
 // SAFETY: the pointer is used on the main thread alone, before the configuration ends.
@@ -57,8 +61,6 @@ impl Carried {
         Arc::new(Self {
             config,
             open: Mutex::default(),
-            are_over: Mutex::new(false),
-            over: Condvar::new(),
         })
     }
 
@@ -83,22 +85,18 @@ impl Carried {
         if IS_MAIN.get() || self.open.lock().is_empty() {
             return;
         }
-        ENDING.lock().push(Arc::clone(self));
+        let (sender, done) = channel();
+        ENDING.lock().push(Ending {
+            calls: Arc::clone(self),
+            _done: sender,
+        });
         threads().wake_main_thread();
-        let deadline = Instant::now() + PATIENCE;
-        let mut are_over = self.are_over.lock();
-        while !*are_over {
-            if self.over.wait_until(&mut are_over, deadline).timed_out() {
-                let mut ending = ENDING.lock();
-                let at = ending.iter().position(|other| Arc::ptr_eq(other, self));
-                if let Some(at) = at {
-                    ending.swap_remove(at);
-                    return;
-                }
-                drop(ending);
-                // The main thread is at it.
-                self.over.wait(&mut are_over);
-            }
+        if done.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+            ENDING
+                .lock()
+                .retain(|ending| !Arc::ptr_eq(&ending.calls, self));
+            // Gone with that, unless the main thread is at it.
+            let _gone = done.recv();
         }
     }
 
@@ -108,15 +106,13 @@ impl Carried {
             // SAFETY: on the main thread; the configuration waits.
             unsafe { callout::reset_carried(self.config, id) };
         }
-        *self.are_over.lock() = true;
-        self.over.notify_all();
     }
 }
 
 /// Resets the calls of configurations that wait for it. On the main thread.
 pub(crate) fn reset_ending() {
     let ending = std::mem::take(&mut *ENDING.lock());
-    for carried in ending {
-        carried.reset();
+    for Ending { calls, _done } in ending {
+        calls.reset();
     }
 }

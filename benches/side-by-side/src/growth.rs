@@ -221,11 +221,16 @@ fn guest_size(options: &Options) -> Value {
     json!({ "x": "MB of guest", "y": "seconds to the first answer", "points": points })
 }
 
-/// How much more a side of `curve` is for each more, by least squares.
-pub(crate) fn slope(curve: &Value, side: &str) -> f64 {
+/// The medians of a side of `curve`, each with what it is for.
+pub(crate) fn points(curve: &Value, side: &str) -> Vec<(f64, f64)> {
     let of = |point: &Value| Some((point["x"].as_f64()?, point[side]["median"].as_f64()?));
     let points = curve["points"].as_array().into_iter().flatten();
-    let points: Vec<_> = points.filter_map(of).collect();
+    points.filter_map(of).collect()
+}
+
+/// How much more a side of `curve` is for each more, by least squares.
+pub(crate) fn slope(curve: &Value, side: &str) -> f64 {
+    let points = points(curve, side);
     let count = number(points.len());
     let mean = |of: fn(&(f64, f64)) -> f64| points.iter().map(of).sum::<f64>() / count;
     let (x, y) = (mean(|point| point.0), mean(|point| point.1));

@@ -6,6 +6,7 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use crate::case::{self, Case};
+use crate::growth;
 use crate::machine;
 use crate::options::Options;
 use crate::plot;
@@ -95,9 +96,7 @@ impl Report {
         let growth = self.at("/growth").as_object().unwrap_or(&empty);
         for (name, curve) in growth {
             let of = |side| {
-                let points = curve["points"].as_array()?.iter();
-                let point = |p: &Value| Some((p["x"].as_f64()?, p[side]["median"].as_f64()?));
-                let points: Vec<_> = points.filter_map(point).collect();
+                let points = growth::points(curve, side);
                 (!points.is_empty()).then_some((side, points))
             };
             let curves: Vec<_> = ["v8", "ours", "ours_warm"]
